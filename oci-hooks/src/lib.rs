@@ -1,0 +1,1 @@
+//! The CRIU action script through which the remap engine is called.

@@ -1,0 +1,1 @@
+//! Decides and carries out file remaps when a container is checkpointed with CRIU.

@@ -1,0 +1,2 @@
+//! containerd runtime shim.
+fn main() {}

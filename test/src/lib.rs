@@ -1,0 +1,1 @@
+//! Test hosts, workloads and end-to-end tests.
