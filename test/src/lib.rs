@@ -1,1 +1,3 @@
 //! Test hosts, workloads and end-to-end tests.
+
+pub mod image;

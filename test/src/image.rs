@@ -1,0 +1,70 @@
+//! Container images for the tests, built on the spot from a Debian tree.
+//!
+//! No registry is needed: a test host's own file system holds everything that
+//! goes into them. Each image is one OCI image layout in a tar archive, which
+//! `ctr image import` takes as it is and names by its annotation. The archive
+//! depends on the input files alone, so a caller may keep it for as long as the
+//! tree and the workloads are the same.
+
+mod layer;
+mod layout;
+mod rootfs;
+#[cfg(test)]
+mod tests;
+
+use std::path::Path;
+
+use anyhow::{Context, Result};
+
+use layer::Layer;
+
+/// The name under which `ctr image import` stores the image of [`busybox`].
+pub const BUSYBOX_IMAGE: &str = "remap.test/busybox:1";
+
+/// The name under which `ctr image import` stores the image of [`python`].
+pub const PYTHON_IMAGE: &str = "remap.test/python:1";
+
+/// Where [`python`] puts the workload scripts, inside the image.
+pub const WORKLOAD_DIR: &str = "/workload";
+
+/// Builds the busybox image: a static shell with all applets, about 2 MiB.
+///
+/// `tree` is the root of a Debian tree with `busybox-static`. The archive
+/// appears at `out` only when it is complete. Returns the manifest's digest.
+///
+/// # Errors
+/// A file of the tree cannot be read, or `out` cannot be written; `out` is then
+/// as it was before.
+pub fn busybox(tree: &Path, out: &Path) -> Result<String> {
+    let mut layer = Layer::default();
+    rootfs::add_skeleton(&mut layer);
+    rootfs::add_busybox(&mut layer, tree)?;
+    layout::write(&layer, BUSYBOX_IMAGE, &[], out)
+        .with_context(|| format!("write the busybox image {}", out.display()))
+}
+
+/// Builds the Python image: busybox, the tree's `python3` with its standard
+/// library and shared libraries, and the `*.py` files below `workloads` under
+/// [`WORKLOAD_DIR`].
+///
+/// `tree` is the root of a Debian tree with `python3` and `busybox-static`, of
+/// the architecture that this process runs on. The caller has to be root: the
+/// shared libraries are found by running `ldd` with the tree as its root. The
+/// archive appears at `out` only when it is complete. Returns the manifest's
+/// digest.
+///
+/// # Errors
+/// A file of the tree or a workload cannot be read, `ldd` does not know a
+/// library, or `out` cannot be written; `out` is then as it was before.
+pub fn python(tree: &Path, workloads: &Path, out: &Path) -> Result<String> {
+    let mut layer = Layer::default();
+    rootfs::add_skeleton(&mut layer);
+    rootfs::add_busybox(&mut layer, tree)?;
+    rootfs::add_python(&mut layer, tree)?;
+    rootfs::add_workloads(&mut layer, workloads)?;
+    // Compiled modules come with the library. Python shall not write more of
+    // them into a container's root file system while a test compares it.
+    let env = ["PYTHONDONTWRITEBYTECODE=1"];
+    layout::write(&layer, PYTHON_IMAGE, &env, out)
+        .with_context(|| format!("write the Python image {}", out.display()))
+}
