@@ -1,0 +1,223 @@
+//! CRIU's configuration file (criu(8), "CONFIGURATION FILES").
+//!
+//! runc hands CRIU the file that the annotation `org.criu.config` names: a path is used, an empty
+//! value means none, and without the annotation it is `/etc/criu/runc.conf`
+//! (runc `libcontainer/criu_linux.go`, `handleCriuConfigurationFile`). The settings in it override
+//! what runc asks for. At Create the annotation is pointed to a file of ours in the bundle, which
+//! is written anew for each dump and restore: what the user configured, and what the dump needs.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::private;
+
+/// The annotation that names the configuration file.
+pub const ANNOTATION: &str = "org.criu.config";
+
+/// The annotation that keeps what the user had in [`ANNOTATION`].
+pub const USER_ANNOTATION: &str = "io.remap.user-criu-config";
+
+/// Where runc looks without an annotation.
+pub const DEFAULT_PATH: &str = "/etc/criu/runc.conf";
+
+/// The ghost limit of CRIU if nobody sets one, in bytes (`DEFAULT_GHOST_LIMIT`).
+pub const DEFAULT_GHOST_LIMIT_BYTES: u64 = 1 << 20;
+
+/// The user's settings, kept as they are.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct UserConfig {
+    /// Where they come from, for messages.
+    pub path: Option<PathBuf>,
+    text: String,
+}
+
+/// What a dump needs to be set.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DumpSettings {
+    /// The script that CRIU runs at each stage.
+    pub action_script: PathBuf,
+    /// The largest ghost file to be dumped, in bytes.
+    pub ghost_limit_bytes: u64,
+}
+
+/// The configuration cannot be read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The user's file.
+    #[error("cannot read the CRIU configuration {path}; correct the annotation {ANNOTATION} or the file")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// The value of an option.
+    #[error("{path}: ghost-limit {value:?} is no size; write bytes, or a number with K, M or G")]
+    GhostLimit {
+        /// The file.
+        path: PathBuf,
+        /// What stands there.
+        value: String,
+    },
+    /// Our file.
+    #[error("cannot write the CRIU configuration {path}")]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+}
+
+impl UserConfig {
+    /// Reads the file that `annotation` (the user's value of [`ANNOTATION`]) stands for.
+    ///
+    /// A file that does not exist counts as empty, as for CRIU.
+    ///
+    /// # Errors
+    /// The file exists and cannot be read.
+    pub fn load(annotation: Option<&str>) -> Result<Self, ConfigError> {
+        let path = match annotation {
+            Some("") => return Ok(Self::default()),
+            Some(path) => PathBuf::from(path),
+            None => PathBuf::from(DEFAULT_PATH),
+        };
+        match std::fs::read_to_string(&path) {
+            Ok(text) => Ok(Self {
+                path: Some(path),
+                text,
+            }),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Self::default()),
+            Err(source) => Err(ConfigError::Read { path, source }),
+        }
+    }
+
+    /// The ghost limit that the user set, in bytes.
+    ///
+    /// # Errors
+    /// The value is no size.
+    pub fn ghost_limit_bytes(&self) -> Result<Option<u64>, ConfigError> {
+        let Some(value) = self.value("ghost-limit") else {
+            return Ok(None);
+        };
+        parse_size(value)
+            .map(Some)
+            .ok_or_else(|| ConfigError::GhostLimit {
+                path: self.path.clone().unwrap_or_default(),
+                value: value.to_owned(),
+            })
+    }
+
+    /// The value of an option; the last one counts (`parse_config` of CRIU feeds getopt in order).
+    fn value(&self, option: &str) -> Option<&str> {
+        let mut found = None;
+        for line in self.text.lines() {
+            let line = line.split('#').next().unwrap_or_default();
+            let mut words = line.split_whitespace();
+            if words.next() == Some(option) {
+                found = words.next().or(Some(""));
+            }
+        }
+        found
+    }
+
+    /// The text of the file for a dump.
+    ///
+    /// CRIU runs the scripts in the reverse order of their mention (`add_script`), so ours comes
+    /// first in the file: it decides after all of the user's have agreed.
+    #[must_use]
+    pub fn for_dump(&self, settings: &DumpSettings) -> String {
+        let script = settings.action_script.display();
+        let mut text = format!("action-script {script}\n{}\nlink-remap\n", self.text);
+        if self.value("ghost-limit").is_none() {
+            text.push_str(&format!("ghost-limit {}\n", settings.ghost_limit_bytes));
+        }
+        text
+    }
+
+    /// The text of the file for a restore.
+    #[must_use]
+    pub fn for_restore(&self) -> &str {
+        &self.text
+    }
+}
+
+/// Writes the configuration file, readable by root only.
+///
+/// # Errors
+/// The file cannot be written; an older one stays.
+pub fn write(path: &Path, text: &str) -> Result<(), ConfigError> {
+    private::write(path, text.as_bytes()).map_err(|source| ConfigError::Write {
+        path: path.to_owned(),
+        source,
+    })
+}
+
+/// Sizes as CRIU reads them: a number, perhaps with K, M or G (`parse_size`).
+fn parse_size(value: &str) -> Option<u64> {
+    let digits = value.trim_end_matches(['K', 'M', 'G']);
+    let shift = match value.strip_prefix(digits)? {
+        "" => 0,
+        "K" => 10,
+        "M" => 20,
+        "G" => 30,
+        _ => return None,
+    };
+    digits.parse::<u64>().ok()?.checked_mul(1 << shift)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config(text: &str) -> UserConfig {
+        UserConfig {
+            path: Some("/etc/criu/x.conf".into()),
+            text: text.into(),
+        }
+    }
+
+    fn settings() -> DumpSettings {
+        DumpSettings {
+            action_script: "/b/remap/remap-hook".into(),
+            ghost_limit_bytes: 5 << 20,
+        }
+    }
+
+    #[test]
+    fn what_the_user_set_stays() {
+        let user = config("tcp-established # yes\naction-script /opt/mine\nghost-limit 2M\n");
+        assert_eq!(user.ghost_limit_bytes().unwrap(), Some(2 << 20));
+        let text = user.for_dump(&settings());
+        assert!(text.starts_with("action-script /b/remap/remap-hook\ntcp-established # yes\n"));
+        assert!(text.contains("\naction-script /opt/mine\n"));
+        assert!(text.ends_with("\nlink-remap\n"));
+        assert_eq!(text.matches("ghost-limit").count(), 1);
+        assert!(!user.for_restore().contains("remap-hook"));
+    }
+
+    #[test]
+    fn a_missing_newline_at_the_end_joins_no_options() {
+        assert!(config("tcp-close").for_dump(&settings()).contains("\ntcp-close\nlink-remap\nghost-limit 5242880\n"));
+    }
+
+    #[test]
+    fn the_annotation_decides_which_file_is_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("c.conf");
+        assert_eq!(UserConfig::load(path.to_str()).unwrap(), UserConfig::default());
+        std::fs::write(&path, "shell-job\n").unwrap();
+        assert_eq!(UserConfig::load(path.to_str()).unwrap().for_restore(), "shell-job\n");
+        assert_eq!(UserConfig::load(Some("")).unwrap(), UserConfig::default());
+    }
+
+    #[test]
+    fn a_limit_that_is_no_size_is_refused_with_its_file() {
+        let error = config("ghost-limit lots").ghost_limit_bytes().unwrap_err();
+        assert!(error.to_string().contains("/etc/criu/x.conf"));
+        assert_eq!(parse_size("4G"), Some(4 << 30));
+        assert_eq!(parse_size("99999999999G"), None);
+    }
+}

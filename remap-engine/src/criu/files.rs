@@ -1,0 +1,218 @@
+//! What CRIU wrote about regular files: `files.img` and `remap-fpath.img`.
+//!
+//! The messages are those of CRIU's `images/*.proto`, with the fields that are needed here.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+use crate::criu::image::{self, ImageError, Magic};
+
+/// `file_entry` (fdinfo.proto).
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct FileEntry {
+    /// The file's id.
+    #[prost(uint32, required, tag = "2")]
+    pub id: u32,
+    /// Set for regular files.
+    #[prost(message, optional, tag = "3")]
+    pub reg: Option<RegFileEntry>,
+}
+
+/// `reg_file_entry` (regfile.proto).
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct RegFileEntry {
+    /// The file's id.
+    #[prost(uint32, required, tag = "1")]
+    pub id: u32,
+    /// Its path in the container; bytes that are not UTF-8 are legal here.
+    #[prost(bytes = "vec", required, tag = "6")]
+    pub name: Vec<u8>,
+    /// The mount through which it was opened; −1 if unknown.
+    #[prost(sint32, optional, tag = "7")]
+    pub mnt_id: Option<i32>,
+}
+
+/// `remap_file_path_entry` (remap-file-path.proto).
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct RemapFilePathEntry {
+    /// The file whose name is gone.
+    #[prost(uint32, required, tag = "1")]
+    pub orig_id: u32,
+    /// The file or ghost that stands in for it.
+    #[prost(uint32, required, tag = "2")]
+    pub remap_id: u32,
+    /// LINKED 0, GHOST 1, PROCFS 2.
+    #[prost(uint32, optional, tag = "3")]
+    pub remap_type: Option<u32>,
+}
+
+/// Old images have no type: bit 31 of the remap id then means a ghost.
+const OLD_GHOST_BIT: u32 = 1 << 31;
+
+/// How CRIU will find a file whose name is gone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Remap {
+    /// By the name of another file entry, which it linked.
+    Linked(PathBuf),
+    /// From a ghost image.
+    Ghost,
+    /// By a helper process.
+    Procfs,
+}
+
+/// A regular file in the images.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DumpedFile {
+    /// Its id.
+    pub id: u32,
+    /// Its path in the container, without the leading slash.
+    pub path: PathBuf,
+    /// The mount through which it was opened.
+    pub mount_id: Option<u64>,
+    /// How it is found if not by its path.
+    pub remap: Option<Remap>,
+}
+
+/// The images contradict each other.
+#[derive(Debug, thiserror::Error)]
+pub enum FilesError {
+    /// One cannot be read.
+    #[error(transparent)]
+    Image(#[from] ImageError),
+    /// A remap of type LINKED names no regular file.
+    #[error("remap-fpath.img replaces file {orig_id} by file {remap_id}, which files.img does not have")]
+    NoTarget {
+        /// The file whose name is gone.
+        orig_id: u32,
+        /// The missing one.
+        remap_id: u32,
+    },
+    /// A type that CRIU did not have when this was written.
+    #[error("remap-fpath.img has an entry of unknown type {remap_type} for file {orig_id}")]
+    UnknownType {
+        /// The file.
+        orig_id: u32,
+        /// The type.
+        remap_type: u32,
+    },
+}
+
+/// Reads all regular files of a dump, with their remaps.
+///
+/// # Errors
+/// See [`FilesError`].
+pub fn read(dir: &Path) -> Result<Vec<DumpedFile>, FilesError> {
+    let files: Vec<FileEntry> = image::read(&dir.join("files.img"), Magic::Files)?;
+    let remap_path = dir.join("remap-fpath.img");
+    // CRIU writes no remap image when nothing was remapped.
+    let remaps = if remap_path.exists() {
+        image::read(&remap_path, Magic::RemapFpath)?
+    } else {
+        Vec::new()
+    };
+    join(files, remaps)
+}
+
+fn join(
+    files: Vec<FileEntry>,
+    remaps: Vec<RemapFilePathEntry>,
+) -> Result<Vec<DumpedFile>, FilesError> {
+    let regular: Vec<RegFileEntry> = files.into_iter().filter_map(|file| file.reg).collect();
+    let paths: HashMap<u32, PathBuf> = regular
+        .iter()
+        .map(|file| (file.id, relative(&file.name)))
+        .collect();
+    let mut by_id = HashMap::new();
+    for entry in remaps {
+        by_id.insert(entry.orig_id, remap(&entry, &paths)?);
+    }
+    Ok(regular
+        .into_iter()
+        .map(|file| DumpedFile {
+            id: file.id,
+            path: relative(&file.name),
+            mount_id: file.mnt_id.and_then(|id| u64::try_from(id).ok()),
+            remap: by_id.remove(&file.id),
+        })
+        .collect())
+}
+
+fn remap(
+    entry: &RemapFilePathEntry,
+    paths: &HashMap<u32, PathBuf>,
+) -> Result<Remap, FilesError> {
+    let old = entry.remap_id & OLD_GHOST_BIT != 0;
+    match entry.remap_type.unwrap_or(u32::from(old)) {
+        0 => paths
+            .get(&entry.remap_id)
+            .map(|path| Remap::Linked(path.clone()))
+            .ok_or(FilesError::NoTarget {
+                orig_id: entry.orig_id,
+                remap_id: entry.remap_id,
+            }),
+        1 => Ok(Remap::Ghost),
+        2 => Ok(Remap::Procfs),
+        remap_type => Err(FilesError::UnknownType {
+            orig_id: entry.orig_id,
+            remap_type,
+        }),
+    }
+}
+
+fn relative(name: &[u8]) -> PathBuf {
+    use std::os::unix::ffi::OsStrExt;
+    let path = Path::new(std::ffi::OsStr::from_bytes(name));
+    path.strip_prefix("/").unwrap_or(path).to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn file(id: u32, name: &[u8]) -> FileEntry {
+        FileEntry {
+            id,
+            reg: Some(RegFileEntry {
+                id,
+                name: name.to_vec(),
+                mnt_id: Some(43),
+            }),
+        }
+    }
+
+    fn remap_entry(remap_id: u32, remap_type: Option<u32>) -> Vec<RemapFilePathEntry> {
+        vec![RemapFilePathEntry {
+            orig_id: 1,
+            remap_id,
+            remap_type,
+        }]
+    }
+
+    fn remap_of(remaps: Vec<RemapFilePathEntry>) -> Result<Option<Remap>, FilesError> {
+        let files = vec![file(1, b"/dev/shm/a (deleted)"), file(2, b"/dev/shm/link_remap.1")];
+        Ok(join(files, remaps)?[0].remap.clone())
+    }
+
+    #[test]
+    fn each_type_of_remap() {
+        let linked = Remap::Linked("dev/shm/link_remap.1".into());
+        assert_eq!(remap_of(remap_entry(2, Some(0))).unwrap(), Some(linked.clone()));
+        assert_eq!(remap_of(remap_entry(2, None)).unwrap(), Some(linked));
+        assert_eq!(remap_of(remap_entry(2, Some(1))).unwrap(), Some(Remap::Ghost));
+        assert_eq!(remap_of(remap_entry(2 | OLD_GHOST_BIT, None)).unwrap(), Some(Remap::Ghost));
+        assert_eq!(remap_of(remap_entry(20, Some(2))).unwrap(), Some(Remap::Procfs));
+        assert_eq!(remap_of(vec![]).unwrap(), None);
+    }
+
+    #[test]
+    fn contradictions_are_errors() {
+        assert!(matches!(remap_of(remap_entry(9, Some(0))), Err(FilesError::NoTarget { .. })));
+        assert!(matches!(remap_of(remap_entry(2, Some(3))), Err(FilesError::UnknownType { .. })));
+    }
+
+    #[test]
+    fn a_missing_image_is_named() {
+        let dir = tempfile::tempdir().unwrap();
+        assert!(read(dir.path()).unwrap_err().to_string().contains("files.img"));
+    }
+}

@@ -1,0 +1,5 @@
+//! What passes between this project and CRIU: its configuration file and its image files.
+
+pub mod config;
+pub mod files;
+pub mod image;

@@ -1,0 +1,180 @@
+//! Who else uses the file system behind a mount.
+//!
+//! A tmpfs may be carried whole only if nobody outside the container holds anything on it. To
+//! have it mounted is not to use it: the pause container of a Kubernetes pod has the pod's
+//! `/dev/shm` mounted and holds nothing open there.
+
+use std::collections::HashSet;
+use std::io;
+
+use serde::{Deserialize, Serialize};
+
+use crate::mountinfo::Device;
+use crate::process::{FileUse, Process, UseKind};
+
+/// What of a file system counts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Extent {
+    /// All of it: the mount shows the file system's root.
+    Whole,
+    /// These inodes: the mount shows a sub-directory.
+    Inodes(HashSet<u64>),
+}
+
+impl Extent {
+    fn holds(&self, inode: u64) -> bool {
+        match self {
+            Self::Whole => true,
+            Self::Inodes(inodes) => inodes.contains(&inode),
+        }
+    }
+}
+
+/// A process outside the container that uses a file there.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OtherUser {
+    /// The process.
+    pub pid: i32,
+    /// Its command name.
+    pub command: String,
+    /// Its control group, which names its container or unit.
+    pub cgroup: String,
+    /// How it holds the file.
+    pub kind: UseKind,
+    /// The name of the file as the kernel shows it, for messages.
+    pub file: String,
+}
+
+impl std::fmt::Display for OtherUser {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self {
+            pid,
+            command,
+            cgroup,
+            kind,
+            file,
+        } = self;
+        write!(f, "pid {pid} ({command}, cgroup {cgroup}) by {kind} on {file}")
+    }
+}
+
+/// Processes other than those in `except` that hold a file within `extent` of `device`, one use
+/// for each.
+///
+/// Processes that end meanwhile are left out; so are those whose files cannot be read, which as
+/// root are kernel threads only.
+///
+/// # Errors
+/// `/proc` cannot be listed.
+pub fn other_users(
+    device: Device,
+    extent: &Extent,
+    except: &HashSet<i32>,
+) -> io::Result<Vec<OtherUser>> {
+    let mut others = Vec::new();
+    for pid in all_pids()? {
+        if except.contains(&pid) {
+            continue;
+        }
+        let Ok(process) = Process::pin(pid) else {
+            continue;
+        };
+        let uses = process.file_uses().unwrap_or_default();
+        let on_it = |one: &&FileUse| one.device == device && extent.holds(one.inode);
+        if let Some(found) = uses.iter().find(on_it) {
+            others.push(other_user(&process, found));
+        }
+    }
+    Ok(others)
+}
+
+fn all_pids() -> io::Result<Vec<i32>> {
+    let mut pids = Vec::new();
+    for entry in std::fs::read_dir("/proc")? {
+        let name = entry?.file_name();
+        pids.extend(name.to_str().and_then(|name| name.parse::<i32>().ok()));
+    }
+    Ok(pids)
+}
+
+fn other_user(process: &Process, found: &FileUse) -> OtherUser {
+    OtherUser {
+        pid: process.pid(),
+        command: process.command(),
+        cgroup: cgroup_path(&process.read("cgroup").unwrap_or_default()),
+        kind: found.kind.clone(),
+        file: found.name.to_string_lossy().into_owned(),
+    }
+}
+
+/// The longest path in `/proc/PID/cgroup` (`ID:CONTROLLERS:PATH` lines, cgroups(7)): on hybrid
+/// systems some hierarchies show `/`.
+pub(crate) fn cgroup_path(text: &[u8]) -> String {
+    String::from_utf8_lossy(text)
+        .lines()
+        .filter_map(|line| line.splitn(3, ':').nth(2))
+        .max_by_key(|path| path.len())
+        .unwrap_or("/")
+        .to_owned()
+}
+
+/// Processes in the same control group as `init`: what `exec` put into the container beside
+/// init's own tree. Empty if the container has no control group of its own.
+///
+/// # Errors
+/// `/proc` cannot be listed, or `init` is gone.
+pub fn same_cgroup(init: &Process) -> io::Result<HashSet<i32>> {
+    let own = init.read("cgroup").map_err(|error| error.source)?;
+    let mut pids = HashSet::new();
+    if cgroup_path(&own) == "/" {
+        return Ok(pids);
+    }
+    for pid in all_pids()? {
+        let cgroup = Process::pin(pid).and_then(|process| process.read("cgroup"));
+        if cgroup.is_ok_and(|cgroup| cgroup == own) {
+            pids.insert(pid);
+        }
+    }
+    Ok(pids)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::MetadataExt;
+
+    fn device_of(path: &std::path::Path) -> Device {
+        let dev = std::fs::metadata(path).unwrap().dev();
+        Device {
+            major: rustix::fs::major(dev),
+            minor: rustix::fs::minor(dev),
+        }
+    }
+
+    #[test]
+    fn a_process_with_an_open_file_is_named_and_one_excepted_is_not() {
+        let dir = tempfile::tempdir_in("/dev/shm").unwrap();
+        let path = dir.path().join("held");
+        let file = std::fs::File::create(&path).unwrap();
+        let device = device_of(&path);
+        let extent = Extent::Inodes(HashSet::from([file.metadata().unwrap().ino()]));
+        let own = i32::try_from(std::process::id()).unwrap();
+        let users = other_users(device, &extent, &HashSet::new()).unwrap();
+        assert!(users.iter().any(|user| user.pid == own && user.file.ends_with("held")));
+        let users = other_users(device, &extent, &HashSet::from([own])).unwrap();
+        assert_eq!(users, vec![]);
+    }
+
+    #[test]
+    fn the_longest_cgroup_path_counts() {
+        assert_eq!(cgroup_path(b"2:cpu:/default/x\n1:name=systemd:/\n0::/\n"), "/default/x");
+        assert_eq!(cgroup_path(b""), "/");
+    }
+
+    #[test]
+    fn own_cgroup_holds_own_process_unless_it_is_the_root() {
+        let own = Process::pin(i32::try_from(std::process::id()).unwrap()).unwrap();
+        let at_root = cgroup_path(&own.read("cgroup").unwrap()) == "/";
+        assert_eq!(same_cgroup(&own).unwrap().contains(&own.pid()), !at_root);
+    }
+}

@@ -1,0 +1,314 @@
+//! The plan: one decision for each inode that needs care. Pure: data in, plan out.
+//!
+//! How CRIU would treat a file without us is `check_path_remap` in its `files-reg.c`: an inode
+//! without names becomes a ghost file in the images; one whose opened name is gone while others
+//! live gets a new name `link_remap.N` beside it (LINKED), which only helps where the file system
+//! travels with the container.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::criu::config::DEFAULT_GHOST_LIMIT_BYTES;
+use crate::mountinfo::Device;
+use crate::mountmap::{Mount, MountClass, MountMap};
+use crate::process::{FileUse, UseKind, strip_deleted};
+use crate::scan::Scan;
+
+/// Version of the plan's JSON form.
+pub const PLAN_VERSION: u32 = 1;
+
+/// Name of the plan in the image directory.
+pub const PLAN_FILE: &str = "remap-plan.json";
+
+/// What happens with one inode.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "decision")]
+pub enum Decision {
+    /// Carried with its mount, with all its names: it stays one inode.
+    Carried,
+    /// No name is left: CRIU puts its contents into the images.
+    Ghost,
+    /// On a tmpfs that CRIU dumps itself, with the name that CRIU makes for it.
+    Linked,
+    /// A memory file: CRIU dumps it as such, whatever its name looks like.
+    Memfd,
+    /// A file of a process in `/proc` that has ended: CRIU makes a helper with its pid.
+    Procfs,
+    /// Named, on an external mount that is not carried: the target must have it.
+    Stays,
+    /// The kernel shows it as deleted, but its name is alive (lxcfs, cgroup): left to CRIU.
+    StaleName,
+    /// It would be lost or would come back as another file.
+    Unsupported {
+        /// Why.
+        reason: String,
+        /// What the operator can do.
+        remedy: String,
+    },
+}
+
+/// The state of a name that ends in ` (deleted)`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NameState {
+    /// The name, as shown, leads to the inode.
+    Live,
+    /// Only the name without the suffix leads to the inode: the kernel's entry is stale.
+    Stale,
+    /// Neither does.
+    Gone,
+}
+
+/// One inode and what holds it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FilePlan {
+    /// `st_dev`.
+    pub device: Device,
+    /// `st_ino`.
+    pub inode: u64,
+    /// The mount through which it is held.
+    pub mount: Option<MountPoint>,
+    /// Number of its names.
+    pub links: u32,
+    /// Length in bytes.
+    pub size_bytes: u64,
+    /// Allocated bytes.
+    pub allocated_bytes: u64,
+    /// Who holds it, how, and by which name.
+    pub holders: Vec<Holder>,
+    /// What happens with it.
+    #[serde(flatten)]
+    pub decision: Decision,
+}
+
+/// A mount point, as text in JSON.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct MountPoint(#[serde(with = "crate::text")] pub PathBuf);
+
+/// One use of an inode.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Holder {
+    /// The process.
+    pub pid: i32,
+    /// How it holds the file.
+    pub by: UseKind,
+    /// The name that the kernel shows.
+    #[serde(with = "crate::text")]
+    pub name: OsString,
+}
+
+/// The plan of a checkpoint.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RemapPlan {
+    /// [`PLAN_VERSION`].
+    pub version: u32,
+    /// The mounts, classified.
+    #[serde(flatten)]
+    pub map: MountMap,
+    /// Inodes that need care.
+    pub files: Vec<FilePlan>,
+    /// Tasks that `exec` put into the container: not part of the checkpoint.
+    pub exec_sessions: Vec<i32>,
+    /// What CRIU's `ghost-limit` must be at least, in bytes.
+    pub ghost_limit_bytes: u64,
+}
+
+/// Why a checkpoint is refused before anything is touched.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    /// What is in the way: the mount or the file, and who holds it.
+    pub what: String,
+    /// What the operator can do.
+    pub remedy: String,
+}
+
+impl std::fmt::Display for Refusal {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}; {}", self.what, self.remedy)
+    }
+}
+
+/// Decides for every inode that the scan found.
+///
+/// `name_state` tells whether a name that ends in ` (deleted)` is alive.
+#[must_use]
+pub fn plan(scan: &Scan, name_state: impl Fn(&FileUse) -> NameState) -> RemapPlan {
+    let mut inodes: BTreeMap<(Device, u64), Vec<&FileUse>> = BTreeMap::new();
+    for one in scan.uses.iter().filter(|one| is_path(one)) {
+        inodes.entry((one.device, one.inode)).or_default().push(one);
+    }
+    let files: Vec<FilePlan> = inodes
+        .into_values()
+        .filter_map(|uses| file_plan(scan, &uses, &name_state))
+        .collect();
+    let largest_ghost = files
+        .iter()
+        .filter(|file| file.decision == Decision::Ghost)
+        .map(|file| file.allocated_bytes)
+        .max();
+    RemapPlan {
+        version: PLAN_VERSION,
+        map: scan.map.clone(),
+        ghost_limit_bytes: largest_ghost.unwrap_or(0).max(DEFAULT_GHOST_LIMIT_BYTES),
+        files,
+        exec_sessions: scan.exec_sessions.clone(),
+    }
+}
+
+/// Sockets, pipes and anonymous inodes have no path (`socket:[…]`): CRIU has types of their own
+/// for them.
+fn is_path(one: &FileUse) -> bool {
+    one.name.as_encoded_bytes().starts_with(b"/")
+}
+
+fn file_plan(
+    scan: &Scan,
+    uses: &[&FileUse],
+    name_state: &impl Fn(&FileUse) -> NameState,
+) -> Option<FilePlan> {
+    let first = uses.first()?;
+    let mount = uses.iter().find_map(|one| scan.map.by_id(one.mount_id));
+    let state = uses
+        .iter()
+        .filter(|one| strip_deleted(&one.name).is_some())
+        .map(|one| name_state(one))
+        .find(|state| *state != NameState::Live);
+    let decision = if first.device == scan.memfd_device {
+        Decision::Memfd
+    } else {
+        decide(mount?, first, state)?
+    };
+    Some(FilePlan {
+        device: first.device,
+        inode: first.inode,
+        mount: mount.map(|mount| MountPoint(mount.destination.clone())),
+        links: first.links,
+        size_bytes: first.size_bytes,
+        allocated_bytes: first.allocated_bytes,
+        holders: uses
+            .iter()
+            .map(|one| Holder {
+                pid: one.pid,
+                by: one.kind.clone(),
+                name: one.name.clone(),
+            })
+            .collect(),
+        decision,
+    })
+}
+
+/// The decision for an inode on `mount`; `None` if nothing is to be done. `state` is that of a
+/// name that only looks alive or is gone, if there is one among the names by which it is held.
+fn decide(mount: &Mount, file: &FileUse, state: Option<NameState>) -> Option<Decision> {
+    if mount.fs_type == "proc" {
+        return state.map(|_| Decision::Procfs);
+    }
+    if file.links == 0 {
+        return Some(Decision::Ghost);
+    }
+    match (&mount.class, state) {
+        (MountClass::ExternalTmpfsPrivate, _) => Some(Decision::Carried),
+        // The whole checkpoint is refused for such a mount: see `RemapPlan::refusals`.
+        (MountClass::ExternalTmpfsShared { .. }, _) => None,
+        (_, Some(NameState::Stale)) => Some(Decision::StaleName),
+        (MountClass::Internal, None | Some(NameState::Live)) => None,
+        (_, None | Some(NameState::Live)) => Some(Decision::Stays),
+        (MountClass::Internal, Some(NameState::Gone)) if mount.fs_type == "tmpfs" => {
+            Some(Decision::Linked)
+        }
+        (_, Some(NameState::Gone)) => Some(not_carried(mount)),
+    }
+}
+
+fn not_carried(mount: &Mount) -> Decision {
+    let destination = mount.destination.display();
+    Decision::Unsupported {
+        reason: format!(
+            "the name by which it was opened is gone while others live, on {destination} ({}), which is not carried: it would come back as another file",
+            mount.fs_type
+        ),
+        remedy: "close the file, or open it by a name that lives, or keep it on a tmpfs of the container's own".into(),
+    }
+}
+
+impl RemapPlan {
+    /// Everything that forbids the checkpoint; empty if it may go ahead.
+    ///
+    /// `ghost_limit_bytes` is the limit that the user configured for CRIU.
+    #[must_use]
+    pub fn refusals(&self, ghost_limit_bytes: Option<u64>) -> Vec<Refusal> {
+        let shared = self.map.mounts.iter().filter_map(shared_refusal);
+        let files = self
+            .files
+            .iter()
+            .filter_map(|file| file_refusal(file, ghost_limit_bytes));
+        shared.chain(files).collect()
+    }
+
+    /// The plan as the JSON document that lies beside the images.
+    ///
+    /// # Errors
+    /// None that is known: every field has a JSON form.
+    pub fn to_json(&self) -> serde_json::Result<Vec<u8>> {
+        serde_json::to_vec_pretty(self)
+    }
+
+    /// Destinations of the carried mounts.
+    pub fn carried_destinations(&self) -> impl Iterator<Item = &Path> {
+        self.map.carried().map(|mount| mount.destination.as_path())
+    }
+}
+
+fn shared_refusal(mount: &Mount) -> Option<Refusal> {
+    let MountClass::ExternalTmpfsShared { others } = &mount.class else {
+        return None;
+    };
+    let others: Vec<String> = others.iter().map(ToString::to_string).collect();
+    Some(Refusal {
+        what: format!(
+            "the tmpfs at {} (from {}) is used by processes outside the container as well: {}",
+            mount.destination.display(),
+            mount.source.as_deref().unwrap_or(Path::new("?")).display(),
+            others.join(", ")
+        ),
+        remedy: "stop them, or give the container a tmpfs of its own".into(),
+    })
+}
+
+fn file_refusal(file: &FilePlan, ghost_limit_bytes: Option<u64>) -> Option<Refusal> {
+    let held = || {
+        let holders: Vec<String> = file
+            .holders
+            .iter()
+            .map(|holder| {
+                let name = crate::text::escape(&holder.name);
+                format!("pid {} by {} on {name}", holder.pid, holder.by)
+            })
+            .collect();
+        format!("inode {} held by {}", file.inode, holders.join(", "))
+    };
+    match &file.decision {
+        Decision::Unsupported { reason, remedy } => Some(Refusal {
+            what: format!("{}: {reason}", held()),
+            remedy: remedy.clone(),
+        }),
+        Decision::Ghost => {
+            let limit = ghost_limit_bytes.filter(|limit| *limit < file.allocated_bytes)?;
+            Some(Refusal {
+                what: format!(
+                    "{} has no name and {} bytes, and the CRIU configuration limits such files to {limit} bytes",
+                    held(),
+                    file.allocated_bytes
+                ),
+                remedy: "raise or remove ghost-limit there".into(),
+            })
+        }
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,207 @@
+use super::*;
+use crate::mountmap::EphemeralReason;
+use crate::ownership::OtherUser;
+use proptest::prelude::*;
+
+const MEMFD: Device = Device { major: 0, minor: 1 };
+
+fn mount(id: u64, destination: &str, fs_type: &str, class: MountClass) -> Mount {
+    Mount {
+        destination: destination.into(),
+        id,
+        device: device(id),
+        root: "/".into(),
+        fs_type: fs_type.into(),
+        source: None,
+        class,
+    }
+}
+
+fn device(mount_id: u64) -> Device {
+    Device {
+        major: 0,
+        minor: 100 + u32::try_from(mount_id).unwrap(),
+    }
+}
+
+fn ephemeral() -> MountClass {
+    MountClass::ExternalEphemeral {
+        reason: EphemeralReason::NotTmpfs,
+    }
+}
+
+fn scan_of(uses: Vec<FileUse>) -> Scan {
+    let mounts = vec![
+        mount(1, "/", "overlay", MountClass::Internal),
+        mount(2, "/dev/shm", "tmpfs", MountClass::ExternalTmpfsPrivate),
+        mount(3, "/tmp", "tmpfs", MountClass::Internal),
+        mount(4, "/data", "ext4", ephemeral()),
+        mount(5, "/proc", "proc", MountClass::Internal),
+        mount(6, "/nfs", "nfs4", MountClass::ExternalPersistent),
+    ];
+    Scan {
+        map: MountMap { mounts },
+        uses,
+        exec_sessions: vec![],
+        memfd_device: MEMFD,
+    }
+}
+
+fn held(mount_id: u64, inode: u64, links: u32, name: &str) -> FileUse {
+    FileUse {
+        pid: 7,
+        kind: UseKind::Fd(3),
+        device: device(mount_id),
+        inode,
+        mount_id,
+        name: name.into(),
+        links,
+        size_bytes: 10,
+        allocated_bytes: 4096,
+        mode: 0o100_600,
+    }
+}
+
+fn gone(_: &FileUse) -> NameState {
+    NameState::Gone
+}
+
+fn decision(file: FileUse, state: NameState) -> Option<Decision> {
+    let plan = plan(&scan_of(vec![file]), |_| state);
+    plan.files.into_iter().next().map(|file| file.decision)
+}
+
+#[test]
+fn on_a_carried_tmpfs_every_named_inode_is_carried_and_a_nameless_one_is_a_ghost() {
+    let linked = held(2, 9, 1, "/dev/shm/sem.Xy12 (deleted)");
+    assert_eq!(decision(linked, NameState::Gone), Some(Decision::Carried));
+    assert_eq!(decision(held(2, 9, 1, "/dev/shm/a"), NameState::Live), Some(Decision::Carried));
+    let ghost = held(2, 9, 0, "/dev/shm/a (deleted)");
+    assert_eq!(decision(ghost, NameState::Gone), Some(Decision::Ghost));
+}
+
+#[test]
+fn elsewhere_a_gone_name_with_living_links_is_refused_unless_criu_dumps_the_tmpfs() {
+    let on = |mount_id| decision(held(mount_id, 9, 1, "/x (deleted)"), NameState::Gone);
+    for mount_id in [1, 4, 6] {
+        assert!(matches!(on(mount_id), Some(Decision::Unsupported { .. })), "{mount_id}");
+    }
+    assert_eq!(on(3), Some(Decision::Linked));
+}
+
+#[test]
+fn named_files_need_nothing_on_the_root_and_must_exist_on_the_target_elsewhere() {
+    assert_eq!(decision(held(1, 9, 1, "/bin/x"), NameState::Live), None);
+    assert_eq!(decision(held(4, 9, 1, "/data/x"), NameState::Live), Some(Decision::Stays));
+    assert_eq!(decision(held(6, 9, 1, "/nfs/x"), NameState::Live), Some(Decision::Stays));
+}
+
+#[test]
+fn a_name_that_only_looks_deleted_is_told_apart() {
+    let real = held(4, 9, 1, "/data/x (deleted)");
+    assert_eq!(decision(real.clone(), NameState::Live), Some(Decision::Stays));
+    assert_eq!(decision(real, NameState::Stale), Some(Decision::StaleName));
+}
+
+#[test]
+fn a_memfd_is_told_by_its_device_and_not_by_its_name() {
+    let mut memfd = held(99, 9, 0, "/memfd:x (deleted)");
+    memfd.device = MEMFD;
+    assert_eq!(decision(memfd, NameState::Gone), Some(Decision::Memfd));
+    let real = held(2, 9, 0, "/memfd:x (deleted)");
+    assert_eq!(decision(real, NameState::Gone), Some(Decision::Ghost));
+}
+
+#[test]
+fn files_of_ended_processes_and_of_running_ones() {
+    let dead = held(5, 9, 1, "/proc/20/mountinfo (deleted)");
+    assert_eq!(decision(dead, NameState::Gone), Some(Decision::Procfs));
+    assert_eq!(decision(held(5, 9, 1, "/proc/1/status"), NameState::Live), None);
+}
+
+#[test]
+fn sockets_and_pipes_are_not_files() {
+    assert_eq!(decision(held(99, 9, 1, "socket:[9]"), NameState::Live), None);
+}
+
+#[test]
+fn one_inode_held_in_two_ways_is_one_decision() {
+    let mut peer = held(2, 9, 1, "/dev/shm/sem.a");
+    peer.pid = 8;
+    let plan = plan(
+        &scan_of(vec![held(2, 9, 1, "/dev/shm/sem.Xy (deleted)"), peer]),
+        gone,
+    );
+    assert_eq!(plan.files.len(), 1);
+    assert_eq!(plan.files[0].holders.len(), 2);
+    assert_eq!(plan.files[0].decision, Decision::Carried);
+}
+
+#[test]
+fn the_ghost_limit_fits_the_largest_ghost_and_a_users_limit_is_respected() {
+    let mut big = held(2, 9, 0, "/dev/shm/a (deleted)");
+    big.allocated_bytes = 5 << 20;
+    let plan = plan(&scan_of(vec![big]), gone);
+    assert_eq!(plan.ghost_limit_bytes, 5 << 20);
+    assert_eq!(plan.refusals(None), vec![]);
+    assert_eq!(plan.refusals(Some(5 << 20)), vec![]);
+    let refused = plan.refusals(Some(1 << 20));
+    assert!(refused[0].what.contains("pid 7 by fd 3 on /dev/shm/a (deleted)"), "{refused:?}");
+}
+
+#[test]
+fn a_shared_tmpfs_is_refused_by_name_of_its_users() {
+    let mut scan = scan_of(vec![held(2, 9, 1, "/dev/shm/a")]);
+    scan.map.share(
+        2,
+        vec![OtherUser {
+            pid: 42,
+            command: "postgres".into(),
+            cgroup: "/default/other".into(),
+            kind: UseKind::Fd(5),
+            file: "/dev/shm/a".into(),
+        }],
+    );
+    let refused = plan(&scan, gone).refusals(None);
+    assert_eq!(refused.len(), 1);
+    assert!(refused[0].to_string().contains("pid 42 (postgres, cgroup /default/other)"));
+}
+
+#[test]
+fn the_plan_survives_its_json_form() {
+    let mut odd = held(2, 9, 0, "/dev/shm/a (deleted)");
+    odd.name = std::os::unix::ffi::OsStringExt::from_vec(b"/dev/shm/\xff\\ (deleted)".to_vec());
+    let plan = plan(&scan_of(vec![odd]), gone);
+    let read: RemapPlan = serde_json::from_slice(&plan.to_json().unwrap()).unwrap();
+    assert_eq!(read, plan);
+}
+
+fn any_use() -> impl Strategy<Value = FileUse> {
+    let names = prop::sample::select(vec!["/a", "/a (deleted)", "/memfd:a (deleted)", "pipe:[1]"]);
+    (1u64..=7, 1u64..=4, 0u32..=2, names).prop_map(|(mount_id, inode, links, name)| {
+        let mut one = held(mount_id, inode, links, name);
+        if mount_id == 7 {
+            one.device = MEMFD;
+        }
+        one
+    })
+}
+
+proptest! {
+    /// Whatever is held: each inode has at most one decision, every nameless file is accounted
+    /// for, and the same scan gives the same plan.
+    #[test]
+    fn every_inode_has_one_decision(uses in prop::collection::vec(any_use(), 0..30)) {
+        let scan = scan_of(uses.clone());
+        let made = plan(&scan, gone);
+        let mut keys: Vec<_> = made.files.iter().map(|file| (file.device, file.inode)).collect();
+        let count = keys.len();
+        keys.dedup();
+        prop_assert_eq!(keys.len(), count);
+        for one in uses.iter().filter(|one| is_path(one) && one.links == 0 && one.mount_id != 7) {
+            let found = made.files.iter().any(|file| (file.device, file.inode) == (one.device, one.inode));
+            prop_assert!(found, "{:?}", one);
+        }
+        prop_assert_eq!(plan(&scan, gone), made);
+    }
+}

@@ -1,0 +1,411 @@
+//! A process pinned by its `/proc/PID` directory, and the files that it uses.
+//!
+//! Everything is read relative to the pinned directory: once the process is gone its directory
+//! answers `ESRCH`, so a reused pid is never mistaken for it (proc_pid(5)).
+
+use std::ffi::OsString;
+use std::io::{self, Read};
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{AtFlags, Mode, OFlags, StatxFlags};
+use serde::{Deserialize, Serialize};
+
+use crate::mountinfo::{self, Device, MountEntry};
+
+/// How a process holds a file.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum UseKind {
+    /// An open file descriptor.
+    Fd(u32),
+    /// A mapping; start and end address.
+    Mapping(u64, u64),
+    /// The executable.
+    Exe,
+    /// The current working directory.
+    Cwd,
+    /// The root directory.
+    Root,
+}
+
+impl UseKind {
+    /// The name below `/proc/PID` of the kernel's link to the file.
+    fn link(&self) -> PathBuf {
+        match self {
+            Self::Fd(fd) => format!("fd/{fd}").into(),
+            Self::Mapping(start, end) => format!("map_files/{start:x}-{end:x}").into(),
+            Self::Exe => "exe".into(),
+            Self::Cwd => "cwd".into(),
+            Self::Root => "root".into(),
+        }
+    }
+}
+
+impl std::fmt::Display for UseKind {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Fd(fd) => write!(f, "fd {fd}"),
+            Self::Mapping(start, end) => write!(f, "mapping {start:x}-{end:x}"),
+            Self::Exe => f.write_str("exe"),
+            Self::Cwd => f.write_str("cwd"),
+            Self::Root => f.write_str("root"),
+        }
+    }
+}
+
+/// One use of one file by one process, as the kernel shows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FileUse {
+    /// The process, in the pid namespace of the caller.
+    pub pid: i32,
+    /// How it holds the file.
+    pub kind: UseKind,
+    /// `st_dev`.
+    pub device: Device,
+    /// `st_ino`.
+    pub inode: u64,
+    /// The mount through which it was opened.
+    pub mount_id: u64,
+    /// Text of the kernel's link: a path, perhaps with ` (deleted)`, or `socket:[…]` and the like.
+    pub name: OsString,
+    /// Names of the inode.
+    pub links: u32,
+    /// Length in bytes.
+    pub size_bytes: u64,
+    /// Allocated bytes (`st_blocks` × 512).
+    pub allocated_bytes: u64,
+    /// `st_mode`, with the file type.
+    pub mode: u32,
+}
+
+/// Reading `/proc` failed.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot read {what} of process {pid}")]
+pub struct ProcessError {
+    /// The process.
+    pub pid: i32,
+    /// The file below `/proc/PID`.
+    pub what: String,
+    /// Why.
+    #[source]
+    pub source: io::Error,
+}
+
+/// A process, pinned.
+#[derive(Debug)]
+pub struct Process {
+    pid: i32,
+    dir: OwnedFd,
+}
+
+impl Process {
+    /// Pins process `pid`.
+    ///
+    /// # Errors
+    /// There is no such process.
+    pub fn pin(pid: i32) -> Result<Self, ProcessError> {
+        let dir = rustix::fs::open(
+            format!("/proc/{pid}"),
+            OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC,
+            Mode::empty(),
+        )
+        .map_err(|errno| ProcessError {
+            pid,
+            what: format!("/proc/{pid}"),
+            source: errno.into(),
+        })?;
+        Ok(Self { pid, dir })
+    }
+
+    /// Its pid.
+    #[must_use]
+    pub fn pid(&self) -> i32 {
+        self.pid
+    }
+
+    /// Reads a file below `/proc/PID` whole.
+    ///
+    /// # Errors
+    /// The process is gone (`ESRCH`), or the file cannot be read.
+    pub fn read(&self, name: &str) -> Result<Vec<u8>, ProcessError> {
+        let read = || -> io::Result<Vec<u8>> {
+            let fd = rustix::fs::openat(
+                &self.dir,
+                name,
+                OFlags::RDONLY | OFlags::CLOEXEC,
+                Mode::empty(),
+            )?;
+            let mut bytes = Vec::new();
+            std::fs::File::from(fd).read_to_end(&mut bytes)?;
+            Ok(bytes)
+        };
+        read().map_err(|source| self.error(name, source))
+    }
+
+    /// The mounts that it sees.
+    ///
+    /// # Errors
+    /// As [`Process::read`]; a line that does not parse is `InvalidData`.
+    pub fn mounts(&self) -> Result<Vec<MountEntry>, ProcessError> {
+        mountinfo::parse(&self.read("mountinfo")?).map_err(|error| {
+            self.error(
+                "mountinfo",
+                io::Error::new(io::ErrorKind::InvalidData, error),
+            )
+        })
+    }
+
+    /// The command name (`comm`), for messages.
+    #[must_use]
+    pub fn command(&self) -> String {
+        let name = self.read("comm").unwrap_or_default();
+        String::from_utf8_lossy(name.trim_ascii_end()).into_owned()
+    }
+
+    /// Its children, of all its threads.
+    ///
+    /// # Errors
+    /// As [`Process::read`]. Needs `CONFIG_PROC_CHILDREN`, as CRIU itself does.
+    pub fn children(&self) -> Result<Vec<i32>, ProcessError> {
+        let mut children = Vec::new();
+        for thread in self.list("task")? {
+            let text = self.read(&format!("task/{}/children", thread.to_string_lossy()))?;
+            let pids = text.split(u8::is_ascii_whitespace);
+            children.extend(pids.filter_map(|pid| std::str::from_utf8(pid).ok()?.parse::<i32>().ok()));
+        }
+        Ok(children)
+    }
+
+    /// Every file that it uses: descriptors, file mappings, executable, working and root directory.
+    ///
+    /// Descriptors and mappings that vanish while they are listed are left out: of a frozen
+    /// process none can. Files are looked at with `AT_STATX_DONT_SYNC`, so that a file on a FUSE
+    /// file system whose server is frozen with the container does not block (statx(2)).
+    ///
+    /// # Errors
+    /// As [`Process::read`].
+    pub fn file_uses(&self) -> Result<Vec<FileUse>, ProcessError> {
+        let mut uses = Vec::new();
+        for name in self.list("fd")? {
+            if let Some(fd) = name.to_str().and_then(|name| name.parse().ok()) {
+                uses.extend(self.file_use(UseKind::Fd(fd))?);
+            }
+        }
+        for (start, end) in mapped_files(&self.read("maps")?) {
+            uses.extend(self.file_use(UseKind::Mapping(start, end))?);
+        }
+        for kind in [UseKind::Exe, UseKind::Cwd, UseKind::Root] {
+            uses.extend(self.file_use(kind)?);
+        }
+        Ok(uses)
+    }
+
+    /// One use; `None` if it does not exist (any more).
+    fn file_use(&self, kind: UseKind) -> Result<Option<FileUse>, ProcessError> {
+        let link = kind.link();
+        let wanted = StatxFlags::BASIC_STATS | StatxFlags::MNT_ID;
+        let look = || {
+            let stat = rustix::fs::statx(&self.dir, &link, AtFlags::STATX_DONT_SYNC, wanted)?;
+            let name = rustix::fs::readlinkat(&self.dir, &link, Vec::new())?;
+            rustix::io::Result::Ok((stat, name))
+        };
+        match look() {
+            Ok((stat, name)) => Ok(Some(FileUse {
+                pid: self.pid,
+                kind,
+                device: Device {
+                    major: stat.stx_dev_major,
+                    minor: stat.stx_dev_minor,
+                },
+                inode: stat.stx_ino,
+                mount_id: stat.stx_mnt_id,
+                name: OsString::from_vec(name.into_bytes()),
+                links: stat.stx_nlink,
+                size_bytes: stat.stx_size,
+                allocated_bytes: stat.stx_blocks.saturating_mul(512),
+                mode: u32::from(stat.stx_mode),
+            })),
+            Err(rustix::io::Errno::NOENT) => Ok(None),
+            Err(errno) => Err(self.error(&link.to_string_lossy(), errno.into())),
+        }
+    }
+
+    /// Opens the directory `path` as the process sees it; never leaves its root.
+    ///
+    /// # Errors
+    /// `path` does not exist there or is no directory.
+    pub fn open_dir(&self, path: &Path) -> Result<OwnedFd, ProcessError> {
+        let open = || -> rustix::io::Result<OwnedFd> {
+            let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+            let root = rustix::fs::openat(&self.dir, "root", flags, Mode::empty())?;
+            rustix::fs::openat2(
+                root,
+                path,
+                OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC,
+                Mode::empty(),
+                rustix::fs::ResolveFlags::IN_ROOT | rustix::fs::ResolveFlags::NO_MAGICLINKS,
+            )
+        };
+        open().map_err(|errno| self.error(&format!("root{}", path.display()), errno.into()))
+    }
+
+    /// Device and inode of the file at `path` as the process sees it, not following a symbolic
+    /// link at its end; `None` if there is none.
+    #[must_use]
+    pub fn identity(&self, path: &Path) -> Option<(Device, u64)> {
+        let root = rustix::fs::openat(
+            &self.dir,
+            "root",
+            OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC,
+            Mode::empty(),
+        );
+        let file = rustix::fs::openat2(
+            root.ok()?,
+            path,
+            OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC,
+            Mode::empty(),
+            rustix::fs::ResolveFlags::IN_ROOT | rustix::fs::ResolveFlags::NO_MAGICLINKS,
+        );
+        let flags = AtFlags::EMPTY_PATH | AtFlags::STATX_DONT_SYNC;
+        let stat = rustix::fs::statx(file.ok()?, "", flags, StatxFlags::BASIC_STATS).ok()?;
+        let device = Device {
+            major: stat.stx_dev_major,
+            minor: stat.stx_dev_minor,
+        };
+        Some((device, stat.stx_ino))
+    }
+
+    fn list(&self, name: &str) -> Result<Vec<OsString>, ProcessError> {
+        let list = || -> io::Result<Vec<OsString>> {
+            let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+            let fd = rustix::fs::openat(&self.dir, name, flags, Mode::empty())?;
+            let mut names = Vec::new();
+            for entry in rustix::fs::Dir::read_from(fd)? {
+                let name = entry?.file_name().to_bytes().to_vec();
+                if name.first() != Some(&b'.') {
+                    names.push(OsString::from_vec(name));
+                }
+            }
+            Ok(names)
+        };
+        list().map_err(|source| self.error(name, source))
+    }
+
+    fn error(&self, what: &str, source: io::Error) -> ProcessError {
+        ProcessError {
+            pid: self.pid,
+            what: what.to_owned(),
+            source,
+        }
+    }
+}
+
+/// The device of memory files (memfd, shared anonymous memory): an instance of tmpfs that the
+/// kernel mounts for itself and that no mountinfo shows (memfd_create(2)).
+///
+/// # Errors
+/// No memfd can be made.
+pub fn memfd_device() -> io::Result<Device> {
+    let fd = rustix::fs::memfd_create("remap-probe", rustix::fs::MemfdFlags::CLOEXEC)?;
+    let stat = rustix::fs::statx(&fd, "", AtFlags::EMPTY_PATH, StatxFlags::BASIC_STATS)?;
+    Ok(Device {
+        major: stat.stx_dev_major,
+        minor: stat.stx_dev_minor,
+    })
+}
+
+/// `init` and all its descendants, parents before children.
+///
+/// # Errors
+/// A process ended meanwhile: they are expected to be frozen.
+pub fn process_tree(init: i32) -> Result<Vec<Process>, ProcessError> {
+    let mut tree = vec![Process::pin(init)?];
+    let mut next = 0;
+    while let Some(process) = tree.get(next) {
+        let children = process.children()?;
+        for child in children {
+            tree.push(Process::pin(child)?);
+        }
+        next += 1;
+    }
+    Ok(tree)
+}
+
+/// Address ranges of `/proc/PID/maps` that map a file (inode other than 0), proc_pid_maps(5).
+fn mapped_files(maps: &[u8]) -> Vec<(u64, u64)> {
+    maps.split(|byte| *byte == b'\n')
+        .filter_map(|line| {
+            let mut fields = line.split(|byte| *byte == b' ');
+            let range = std::str::from_utf8(fields.next()?).ok()?;
+            let inode = fields.nth(3)?;
+            let (start, end) = range.split_once('-')?;
+            let start = u64::from_str_radix(start, 16).ok()?;
+            let end = u64::from_str_radix(end, 16).ok()?;
+            (inode != b"0").then_some((start, end))
+        })
+        .collect()
+}
+
+/// Strips the suffix ` (deleted)` with which the kernel marks an unhashed name (`d_path`).
+///
+/// A real name can end like that: only together with the link count and a look at the name does
+/// it mean anything.
+#[must_use]
+pub fn strip_deleted(name: &std::ffi::OsStr) -> Option<&std::ffi::OsStr> {
+    let stripped = name.as_bytes().strip_suffix(b" (deleted)")?;
+    Some(std::ffi::OsStr::from_bytes(stripped))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn own_files_are_found_with_inode_and_mount() {
+        let mut file = tempfile::tempfile_in("/dev/shm").unwrap();
+        io::Write::write_all(&mut file, b"abc").unwrap();
+        let own = Process::pin(i32::try_from(std::process::id()).unwrap()).unwrap();
+        let fd = std::os::fd::AsRawFd::as_raw_fd(&file).unsigned_abs();
+        let uses = own.file_uses().unwrap();
+        let found = uses.iter().find(|one| one.kind == UseKind::Fd(fd)).unwrap();
+        assert_eq!((found.links, found.size_bytes), (0, 3));
+        assert!(strip_deleted(&found.name).is_some());
+        assert!(own.mounts().unwrap().iter().any(|mount| mount.id == found.mount_id));
+        assert!(uses.iter().any(|one| one.kind == UseKind::Exe));
+        assert!(uses.iter().any(|one| matches!(one.kind, UseKind::Mapping(..))));
+    }
+
+    #[test]
+    fn a_memfd_lies_on_the_memfd_device_and_a_real_file_of_that_name_does_not() {
+        let dir = tempfile::tempdir_in("/dev/shm").unwrap();
+        let real = std::fs::File::create(dir.path().join("memfd:x (deleted)")).unwrap();
+        let memfd = rustix::fs::memfd_create("x", rustix::fs::MemfdFlags::CLOEXEC).unwrap();
+        let own = Process::pin(i32::try_from(std::process::id()).unwrap()).unwrap();
+        let device_of = |fd: i32| {
+            let kind = UseKind::Fd(fd.unsigned_abs());
+            own.file_use(kind).unwrap().unwrap().device
+        };
+        let memory = memfd_device().unwrap();
+        assert_eq!(device_of(std::os::fd::AsRawFd::as_raw_fd(&memfd)), memory);
+        assert_ne!(device_of(std::os::fd::AsRawFd::as_raw_fd(&real)), memory);
+    }
+
+    #[test]
+    fn a_tree_holds_the_children() {
+        let mut child = std::process::Command::new("sleep").arg("60").spawn().unwrap();
+        let own = i32::try_from(std::process::id()).unwrap();
+        let tree = process_tree(own).unwrap();
+        let pid = i32::try_from(child.id()).unwrap();
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert!(tree.iter().any(|process| process.pid() == pid));
+    }
+
+    #[test]
+    fn maps_without_a_file_are_left_out() {
+        let maps = b"7f00-7f10 rw-s 00000000 00:1a 77 /dev/shm/a b\n8000-9000 rw-p 00000000 00:00 0 [heap]\n";
+        assert_eq!(mapped_files(maps), vec![(0x7f00, 0x7f10)]);
+    }
+}

@@ -1,0 +1,150 @@
+//! Holds what CRIU wrote against what the engine carried. Pure.
+//!
+//! A restore opens each file by the path in the images; for a file on an external mount that path
+//! must be among the names that are carried, or have a ghost to stand in.
+
+use std::collections::{HashMap, HashSet};
+use std::path::{Path, PathBuf};
+
+use crate::criu::files::{DumpedFile, Remap};
+use crate::mountmap::{Mount, MountClass, MountMap};
+
+/// Names on the carried mounts, relative to the mount point, by mount id.
+pub type CarriedNames = HashMap<u64, HashSet<PathBuf>>;
+
+/// A file in the images that a restore would not find.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum Unaccounted {
+    /// Its name is not carried.
+    #[error("file {id} of the dump needs the name {path:?} on {destination}, which the checkpoint does not carry")]
+    NameNotCarried {
+        /// CRIU's id of the file.
+        id: u32,
+        /// The path that CRIU will open.
+        path: PathBuf,
+        /// Mount point.
+        destination: PathBuf,
+    },
+    /// CRIU linked it on a mount that does not travel.
+    #[error("file {id} of the dump was linked as {path:?} on {destination}, which is not carried")]
+    LinkedElsewhere {
+        /// CRIU's id of the file.
+        id: u32,
+        /// The path that CRIU will open.
+        path: PathBuf,
+        /// Mount point.
+        destination: PathBuf,
+    },
+}
+
+/// Checks every regular file of the dump; returns those that a restore would not find.
+#[must_use]
+pub fn reconcile(
+    map: &MountMap,
+    carried: &CarriedNames,
+    files: &[DumpedFile],
+) -> Vec<Unaccounted> {
+    files
+        .iter()
+        .filter_map(|file| {
+            let mount = map.by_id(file.mount_id?)?;
+            check(mount, carried, file)
+        })
+        .collect()
+}
+
+fn check(mount: &Mount, carried: &CarriedNames, file: &DumpedFile) -> Option<Unaccounted> {
+    let path = match &file.remap {
+        Some(Remap::Ghost | Remap::Procfs) => return None,
+        Some(Remap::Linked(path)) => path,
+        None => &file.path,
+    };
+    match &mount.class {
+        MountClass::Internal => None,
+        MountClass::ExternalTmpfsPrivate => {
+            let found = name_on(mount, path)
+                .is_some_and(|name| carried.get(&mount.id).is_some_and(|names| names.contains(name)));
+            (!found).then(|| Unaccounted::NameNotCarried {
+                id: file.id,
+                path: path.clone(),
+                destination: mount.destination.clone(),
+            })
+        }
+        _ => matches!(file.remap, Some(Remap::Linked(_))).then(|| Unaccounted::LinkedElsewhere {
+            id: file.id,
+            path: path.clone(),
+            destination: mount.destination.clone(),
+        }),
+    }
+}
+
+/// The part of a path below the mount point.
+fn name_on<'p>(mount: &Mount, path: &'p Path) -> Option<&'p Path> {
+    let destination = mount.destination.strip_prefix("/").ok()?;
+    path.strip_prefix(destination).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mountinfo::Device;
+    use crate::mountmap::EphemeralReason;
+
+    fn mount(id: u64, destination: &str, class: MountClass) -> Mount {
+        Mount {
+            destination: destination.into(),
+            id,
+            device: Device { major: 0, minor: 9 },
+            root: "/".into(),
+            fs_type: "tmpfs".into(),
+            source: None,
+            class,
+        }
+    }
+
+    fn check_one(mount_id: u64, path: &str, remap: Option<Remap>) -> Vec<Unaccounted> {
+        let reason = EphemeralReason::NotTmpfs;
+        let map = MountMap {
+            mounts: vec![
+                mount(1, "/", MountClass::Internal),
+                mount(2, "/dev/shm", MountClass::ExternalTmpfsPrivate),
+                mount(3, "/data", MountClass::ExternalEphemeral { reason }),
+            ],
+        };
+        let names = ["", "named", "link_remap.4"].map(PathBuf::from);
+        let carried = HashMap::from([(2, HashSet::from(names))]);
+        let file = DumpedFile {
+            id: 4,
+            path: path.into(),
+            mount_id: Some(mount_id),
+            remap,
+        };
+        reconcile(&map, &carried, &[file])
+    }
+
+    fn linked(path: &str) -> Option<Remap> {
+        Some(Remap::Linked(path.into()))
+    }
+
+    #[test]
+    fn what_is_carried_is_found() {
+        assert_eq!(check_one(2, "dev/shm/named", None), []);
+        assert_eq!(check_one(2, "dev/shm", None), []);
+        assert_eq!(check_one(2, "dev/shm/gone (deleted)", linked("dev/shm/link_remap.4")), []);
+        assert_eq!(check_one(2, "dev/shm/gone (deleted)", Some(Remap::Ghost)), []);
+    }
+
+    #[test]
+    fn what_is_not_carried_is_reported() {
+        assert_eq!(check_one(2, "dev/shm/other", None).len(), 1);
+        assert_eq!(check_one(2, "dev/shm/x (deleted)", linked("dev/shm/link_remap.5")).len(), 1);
+        assert_eq!(check_one(3, "data/x (deleted)", linked("data/link_remap.4")).len(), 1);
+    }
+
+    #[test]
+    fn other_mounts_are_not_our_business() {
+        assert_eq!(check_one(1, "etc/x", linked("etc/link_remap.4")), []);
+        assert_eq!(check_one(3, "data/x", None), []);
+        assert_eq!(check_one(99, "dev/shm/other", None), []);
+    }
+}

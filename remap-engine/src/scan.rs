@@ -1,0 +1,179 @@
+//! The scan: what the frozen tasks of a container hold, and who else holds it.
+
+use std::collections::HashSet;
+use std::io;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::fs::{DirEntryExt, MetadataExt};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{AtFlags, StatxFlags};
+
+use crate::bundle::Bundle;
+use crate::mountinfo::Device;
+use crate::mountmap::{Mount, MountMap};
+use crate::ownership::{self, Extent};
+use crate::plan::NameState;
+use crate::process::{self, FileUse, Process, ProcessError, strip_deleted};
+
+/// What was seen of the container while its tasks were frozen.
+#[derive(Debug)]
+pub struct Scan {
+    /// Every mount, classified, with ownership decided.
+    pub map: MountMap,
+    /// Every use of a file by init and its descendants.
+    pub uses: Vec<FileUse>,
+    /// Tasks in the container's control group outside init's tree (exec sessions): frozen with
+    /// the others, not dumped by CRIU.
+    pub exec_sessions: Vec<i32>,
+    /// The device of memfds.
+    pub memfd_device: Device,
+}
+
+/// The scan could not be made. Nothing was changed.
+#[derive(Debug, thiserror::Error)]
+pub enum ScanError {
+    /// A process of the container.
+    #[error(transparent)]
+    Process(#[from] ProcessError),
+    /// `/proc` or a memfd.
+    #[error("cannot {what}")]
+    System {
+        /// What was tried.
+        what: &'static str,
+        /// Why it failed.
+        #[source]
+        source: io::Error,
+    },
+    /// The tmpfs cannot be walked.
+    #[error("cannot list the files of mount {destination}")]
+    Walk {
+        /// The mount point in the container.
+        destination: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// What is at the mount point is another mount.
+    #[error("mount {destination} (id {id}) is covered by another mount (id {found}); unmount the upper one")]
+    Covered {
+        /// The mount point in the container.
+        destination: PathBuf,
+        /// The mount wanted.
+        id: u64,
+        /// The mount found.
+        found: u64,
+    },
+}
+
+/// Looks at the container whose init is `init`, which with all its descendants is frozen.
+///
+/// # Errors
+/// See [`ScanError`]. The container is only read.
+pub fn scan(bundle: &Bundle, init: i32) -> Result<Scan, ScanError> {
+    let system = |what| move |source| ScanError::System { what, source };
+    let memfd_device = process::memfd_device().map_err(system("make a memfd"))?;
+    let tree = process::process_tree(init)?;
+    let Some(root) = tree.first() else {
+        return Ok(Scan {
+            map: MountMap::default(),
+            uses: Vec::new(),
+            exec_sessions: Vec::new(),
+            memfd_device,
+        });
+    };
+    let mut uses = Vec::new();
+    for process in &tree {
+        uses.extend(process.file_uses()?);
+    }
+    let mut map = MountMap::build(bundle, &root.mounts()?, |path| root.open_dir(path).is_ok());
+
+    let members: HashSet<i32> = tree.iter().map(Process::pid).collect();
+    let frozen = ownership::same_cgroup(root).map_err(system("list the container's processes"))?;
+    let exec_sessions = frozen.difference(&members).copied().collect();
+    let container: HashSet<i32> = frozen.union(&members).copied().collect();
+    for mount in map.clone().carried() {
+        let extent = extent_of(root, mount, &uses)?;
+        let others = ownership::other_users(mount.device, &extent, &container)
+            .map_err(system("list processes"))?;
+        if !others.is_empty() {
+            map.share(mount.id, others);
+        }
+    }
+    Ok(Scan {
+        map,
+        uses,
+        exec_sessions,
+        memfd_device,
+    })
+}
+
+/// The inodes that the mount stands for: what it shows, and what the container holds of it.
+fn extent_of(root: &Process, mount: &Mount, uses: &[FileUse]) -> Result<Extent, ScanError> {
+    if mount.is_whole() {
+        return Ok(Extent::Whole);
+    }
+    let dir = open_mount(root, mount)?;
+    let path = format!("/proc/self/fd/{}", dir.as_raw_fd());
+    let shown = inodes_below(Path::new(&path)).map_err(|source| ScanError::Walk {
+        destination: mount.destination.clone(),
+        source,
+    })?;
+    let held = uses.iter().filter(|one| one.mount_id == mount.id);
+    Ok(Extent::Inodes(
+        shown.into_iter().chain(held.map(|one| one.inode)).collect(),
+    ))
+}
+
+/// The inodes of a directory and of all that lies below it; symbolic links are not followed.
+pub(crate) fn inodes_below(dir: &Path) -> io::Result<HashSet<u64>> {
+    let mut inodes = HashSet::from([std::fs::metadata(dir)?.ino()]);
+    let mut pending = vec![dir.to_owned()];
+    while let Some(dir) = pending.pop() {
+        for entry in std::fs::read_dir(dir)? {
+            let entry = entry?;
+            inodes.insert(entry.ino());
+            if entry.file_type()?.is_dir() {
+                pending.push(entry.path());
+            }
+        }
+    }
+    Ok(inodes)
+}
+
+/// Opens the root directory of a mount through the container's own view, and makes sure that it
+/// is that mount.
+///
+/// # Errors
+/// The process is gone, or another mount covers this one.
+pub fn open_mount(root: &Process, mount: &Mount) -> Result<OwnedFd, ScanError> {
+    let dir = root.open_dir(&mount.destination)?;
+    let stat = rustix::fs::statx(&dir, "", AtFlags::EMPTY_PATH, StatxFlags::MNT_ID).map_err(
+        |errno| ScanError::System {
+            what: "stat a mount of the container",
+            source: errno.into(),
+        },
+    )?;
+    if stat.stx_mnt_id == mount.id {
+        Ok(dir)
+    } else {
+        Err(ScanError::Covered {
+            destination: mount.destination.clone(),
+            id: mount.id,
+            found: stat.stx_mnt_id,
+        })
+    }
+}
+
+/// Whether the name by which a file is held, which ends in ` (deleted)`, is alive in the view of
+/// the container's init.
+#[must_use]
+pub fn name_state(root: &Process, one: &FileUse) -> NameState {
+    let leads_there = |name: &std::ffi::OsStr| root.identity(Path::new(name)) == Some((one.device, one.inode));
+    if leads_there(&one.name) {
+        NameState::Live
+    } else if strip_deleted(&one.name).is_some_and(leads_there) {
+        NameState::Stale
+    } else {
+        NameState::Gone
+    }
+}

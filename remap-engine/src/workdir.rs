@@ -1,0 +1,39 @@
+//! Where the engine keeps its files in a bundle.
+
+use std::path::{Path, PathBuf};
+
+/// The directory `remap` in a bundle: private, and gone with the bundle.
+#[derive(Debug, Clone)]
+pub struct WorkDir(PathBuf);
+
+impl WorkDir {
+    /// That of a bundle.
+    #[must_use]
+    pub fn of(bundle: &Path) -> Self {
+        Self(bundle.join("remap"))
+    }
+
+    /// Its path.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// The configuration that CRIU reads.
+    #[must_use]
+    pub fn criu_config(&self) -> PathBuf {
+        self.0.join("criu.conf")
+    }
+
+    /// The meeting point of a dump that is under way.
+    #[must_use]
+    pub fn hold(&self) -> PathBuf {
+        self.0.join("hold")
+    }
+
+    /// What a restore that is under way needs for its roll-back: the old contents of the mounts.
+    #[must_use]
+    pub fn stash(&self) -> PathBuf {
+        self.0.join("stash")
+    }
+}
