@@ -1,3 +1,47 @@
-//! Test hosts, workloads and end-to-end tests.
+//! Real test hosts for the end-to-end tests, the benchmarks and the demo.
+//!
+//! A [`Host`] is a Debian of its own, with its own containerd, runc and CRIU, in
+//! namespaces of its own on this machine; two of them joined by a [`Link`] share
+//! nothing but that network. Everything here needs root, and nothing that is
+//! made outlives the process that made it.
+//!
+//! ```no_run
+//! use remap_test::{Ctr, Flavour, Host, Link, Runtime, Tree, image};
+//!
+//! # fn main() -> anyhow::Result<()> {
+//! let tree = Tree::prepare(Flavour::Trixie)?;
+//! let a = Host::start(&tree, "a")?;
+//! let b = Host::start(&tree, "b")?;
+//! let _link = Link::join(&a, &b)?;
+//! assert_eq!(a.shell("getent hosts b | cut -d' ' -f1")?.text(), "10.77.1.2");
+//!
+//! Runtime::Stock.prepare(&a)?;
+//! image::busybox(tree.root(), &a.path("/srv/busybox.tar"))?;
+//! let ctr = Ctr::new(&a);
+//! ctr.import_image("/srv/busybox.tar")?;
+//! ctr.run(Runtime::Stock, image::BUSYBOX_IMAGE, "c1").shell("sleep 60").start()?;
+//! ctr.pause("c1")?;
+//! # Ok(())
+//! # }
+//! ```
 
+mod cache;
+pub mod containerd;
+pub mod ctr;
+pub mod exec;
+mod flavour;
+mod host;
 pub mod image;
+mod link;
+mod mirror;
+pub mod shim;
+mod tree;
+pub mod wait;
+
+pub use containerd::{Containerd, ShimLookup};
+pub use ctr::{Ctr, Runtime};
+pub use exec::{Background, CommandFailed, HostCommand, Output};
+pub use flavour::{Flavour, Versions};
+pub use host::Host;
+pub use link::Link;
+pub use tree::Tree;

@@ -1,0 +1,161 @@
+//! The containerd of a host.
+
+use std::fmt;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+
+use crate::exec::PATH;
+use crate::host::Host;
+use crate::wait;
+
+/// Where `shim::install` puts the shim under its own name.
+pub(crate) const SIDE_BY_SIDE_DIR: &str = "/opt/remap/bin";
+
+/// Where it puts it under the stock shim's name.
+pub(crate) const DROP_IN_DIR: &str = "/opt/remap/drop-in";
+
+const CONFIG_FILE: &str = "/etc/containerd/config.toml";
+const LOG_FILE: &str = "/var/log/containerd.log";
+const PID_FILE: &str = "/run/containerd.pid";
+const LOOKUP_FILE: &str = "/run/containerd.lookup";
+
+const TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Debug, because that makes a shim's log part of containerd's. No CRI: nothing
+/// here speaks it, and it is a third of the start-up time.
+const CONFIG: &str = r#"version = 2
+disabled_plugins = ["io.containerd.grpc.v1.cri", "io.containerd.cri.v1.images", "io.containerd.cri.v1.runtime"]
+[debug]
+  level = "debug"
+"#;
+
+/// Which shim this containerd finds under the name `io.containerd.runc.v2`. It
+/// resolves a name once in its life, so a change needs another containerd.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ShimLookup {
+    /// The stock one; ours is there too, as `io.containerd.remap.v2`.
+    SideBySide,
+    /// Ours.
+    DropIn,
+}
+
+impl ShimLookup {
+    fn path(self) -> String {
+        match self {
+            Self::SideBySide => format!("{SIDE_BY_SIDE_DIR}:{PATH}"),
+            Self::DropIn => format!("{DROP_IN_DIR}:{SIDE_BY_SIDE_DIR}:{PATH}"),
+        }
+    }
+}
+
+impl fmt::Display for ShimLookup {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::SideBySide => "side-by-side",
+            Self::DropIn => "drop-in",
+        })
+    }
+}
+
+/// The containerd of one host, running or not. It is the host that keeps it: it
+/// goes on when this value is dropped, and ends with the host.
+#[derive(Debug, Clone, Copy)]
+pub struct Containerd<'h> {
+    host: &'h Host,
+}
+
+impl<'h> Containerd<'h> {
+    /// The containerd of `host`.
+    #[must_use]
+    pub fn of(host: &'h Host) -> Self {
+        Self { host }
+    }
+
+    /// Starts it and waits until it answers. One that runs already with the same
+    /// lookup is left alone; one with another lookup is restarted, which leaves the
+    /// host's containers running.
+    ///
+    /// # Errors
+    /// It does not answer in time; the message ends with its log.
+    pub fn ensure(&self, lookup: ShimLookup) -> Result<()> {
+        if self.pid()?.is_some() {
+            let current = self.host.command("cat").arg(LOOKUP_FILE).run()?;
+            if current.text() == lookup.to_string() {
+                return Ok(());
+            }
+            self.stop()?;
+        }
+        self.start(lookup)
+    }
+
+    /// Stops it, politely if it reacts. The host's shims and containers run on.
+    ///
+    /// # Errors
+    /// It is still there after being killed.
+    pub fn stop(&self) -> Result<()> {
+        for signal in ["TERM", "KILL"] {
+            let Some(pid) = self.pid()? else {
+                return Ok(());
+            };
+            self.host.command("kill").args(["-s", signal, &pid]).run()?;
+            if wait::until(TIMEOUT, || Ok(self.pid()?.is_none()))? {
+                return Ok(());
+            }
+        }
+        bail!("containerd of host {} does not end", self.host.name())
+    }
+
+    /// Its pid in the host's numbers, if it runs.
+    ///
+    /// # Errors
+    /// The host cannot be asked.
+    pub fn pid(&self) -> Result<Option<String>> {
+        let line = format!("read -r pid <{PID_FILE} && kill -0 $pid && echo $pid");
+        let output = self.host.command("sh").args(["-c", &line]).run()?;
+        Ok(output.status.success().then(|| output.text().into_owned()))
+    }
+
+    /// The end of its log, which has the logs of the shims too.
+    ///
+    /// # Errors
+    /// There is no log.
+    pub fn log_tail(&self, lines: u32) -> Result<String> {
+        let lines = lines.to_string();
+        let output = self
+            .host
+            .command("tail")
+            .args(["-n", &lines, LOG_FILE])
+            .check()?;
+        Ok(output.text().into_owned())
+    }
+
+    fn start(&self, lookup: ShimLookup) -> Result<()> {
+        let host = self.host;
+        host.command("tee").arg(CONFIG_FILE).stdin(CONFIG).check()?;
+        host.command("tee")
+            .arg(LOOKUP_FILE)
+            .stdin(lookup.to_string())
+            .check()?;
+        // `-f`: setsid returns, and the host's init takes containerd over.
+        let line = format!(
+            "exec setsid -f sh -c 'echo $$ >{PID_FILE} && exec containerd' >>{LOG_FILE} 2>&1"
+        );
+        host.command("sh")
+            .args(["-c", &line])
+            .env("PATH", lookup.path())
+            .check()?;
+
+        let answers = || Ok(host.command("ctr").arg("version").run()?.status.success());
+        if wait::until(TIMEOUT, answers)? {
+            return Ok(());
+        }
+        let log = self
+            .log_tail(20)
+            .context("containerd does not answer, and has no log")?;
+        bail!(
+            "containerd of host {} does not answer; its log ends:\n{log}",
+            host.name()
+        )
+    }
+}

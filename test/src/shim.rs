@@ -1,0 +1,71 @@
+//! The shim under test: where its binary is, and putting it into a host.
+
+use std::env;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, ensure};
+use serde_json::Value;
+
+use crate::containerd::{DROP_IN_DIR, SIDE_BY_SIDE_DIR};
+use crate::host::Host;
+
+/// The environment variable that names a shim built already.
+const BINARY_VARIABLE: &str = "REMAP_SHIM_BIN";
+
+/// The package and its binary.
+const NAME: &str = "containerd-shim-remap-v2";
+
+/// The shim's binary on this machine: the one that the environment names, or
+/// else one that cargo builds now from this checkout.
+///
+/// # Errors
+/// The variable names no file, or the build fails.
+pub fn binary() -> Result<PathBuf> {
+    if let Some(path) = env::var_os(BINARY_VARIABLE) {
+        let path = PathBuf::from(path);
+        ensure!(
+            path.is_file(),
+            "{BINARY_VARIABLE} is {}, which is no file",
+            path.display()
+        );
+        return Ok(path);
+    }
+    let output = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+        .args([
+            "build",
+            "--package",
+            NAME,
+            "--bin",
+            NAME,
+            "--message-format=json-render-diagnostics",
+        ])
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .stderr(Stdio::inherit())
+        .output()
+        .context("cannot run cargo")?;
+    ensure!(
+        output.status.success(),
+        "cannot build {NAME}: cargo ends with {}",
+        output.status
+    );
+    output
+        .stdout
+        .split(|&byte| byte == b'\n')
+        .filter_map(|line| serde_json::from_slice::<Value>(line).ok())
+        .filter_map(|message| message.get("executable")?.as_str().map(PathBuf::from))
+        .find(|path| path.ends_with(NAME))
+        .with_context(|| format!("cargo built {NAME} and did not say where"))
+}
+
+/// Puts the shim `binary` into `host`, under its own name and under the stock
+/// shim's. Which one containerd takes: see [`crate::ShimLookup`].
+///
+/// # Errors
+/// The binary cannot be read, or the host's files cannot be written.
+pub fn install(host: &Host, binary: &Path) -> Result<()> {
+    let own = Path::new(SIDE_BY_SIDE_DIR).join(NAME);
+    host.install_file(binary, &own, 0o755)?;
+    let drop_in = Path::new(DROP_IN_DIR).join("containerd-shim-runc-v2");
+    host.install_file(binary, &drop_in, 0o755)
+}
