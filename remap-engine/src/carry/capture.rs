@@ -1,0 +1,286 @@
+//! Writes everything below a directory into an archive.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry as Slot;
+use std::fs::File;
+use std::io;
+use std::os::fd::BorrowedFd;
+use std::path::{Path, PathBuf};
+
+use nix::sys::stat::{FileStat, major, minor};
+
+use super::entry::{Attributes, Kind, Node};
+use super::error::CaptureError;
+use super::index::Totals;
+use super::tree::{Pinned, Tree};
+use super::walk::{Found, Walk, WalkError};
+use super::write::{ArchiveWriter, WriteError};
+use super::{pax, sparse, xattrs};
+
+/// Bytes that one unit of `st_blocks` stands for (stat(2)).
+const STAT_BLOCK: u64 = 512;
+
+/// What was captured.
+#[derive(Debug)]
+pub struct Captured {
+    /// Every name in the archive, the root first (an empty path).
+    pub entries: Vec<Entry>,
+    /// What is below the root and not in the archive.
+    pub skipped: Vec<Skipped>,
+    /// Sums over the entries.
+    pub totals: Totals,
+    /// Length of the archive in bytes.
+    pub archive_bytes: u64,
+}
+
+/// A captured name and the inode behind it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// Relative to the root.
+    pub path: PathBuf,
+    /// What it is.
+    pub kind: Kind,
+    /// Inode number.
+    pub ino: u64,
+    /// Device number of the file system, as `st_dev`.
+    pub dev: u64,
+    /// How many names the inode has, also outside the root.
+    pub nlink: u64,
+    /// Length in bytes.
+    pub size: u64,
+    /// Permission, set-ID and sticky bits.
+    pub mode: u32,
+    /// Owner.
+    pub uid: u32,
+    /// Group.
+    pub gid: u32,
+}
+
+/// A name that is not in the archive.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Skipped {
+    /// Relative to the root.
+    pub path: PathBuf,
+    /// Why.
+    pub reason: SkipReason,
+}
+
+/// Why a name is not in the archive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SkipReason {
+    /// A bound socket: CRIU restores it with its process.
+    Socket,
+    /// Another mount lies on it: a tree of its own.
+    NestedMount,
+}
+
+/// What to do about the names of sockets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Sockets {
+    /// Leave them out and report them.
+    Skip,
+    /// Keep the names, for an exact roll-back.
+    Keep,
+}
+
+/// Writes all contents below `root` (a directory, `O_PATH` suffices) to `out`.
+///
+/// Hard links stay links, holes stay holes; modes, owners, times and extended
+/// attributes are kept, the root's own too. Mounts below are not entered. The
+/// caller creates `out` (mode 0600) and syncs it when it likes: nothing is synced
+/// here. Access times do not move, but for those of symbolic links: readlink(2)
+/// knows no `O_NOATIME`.
+///
+/// # Errors
+/// When something cannot be read or written, or is written to by others. The tree
+/// is unchanged; what is in `out` is of no use.
+pub fn capture(root: BorrowedFd<'_>, out: File) -> Result<Captured, CaptureError> {
+    let tree = Tree::below(root, PathBuf::new()).map_err(|source| CaptureError::Read {
+        action: "open",
+        path: PathBuf::new(),
+        source,
+    })?;
+    capture_tree(&tree, out, Sockets::Skip)
+}
+
+pub(super) fn capture_tree(
+    tree: &Tree,
+    out: File,
+    sockets: Sockets,
+) -> Result<Captured, CaptureError> {
+    let mut capture = Capture {
+        writer: ArchiveWriter::new(out),
+        names: HashMap::new(),
+        captured: Captured {
+            entries: Vec::new(),
+            skipped: Vec::new(),
+            totals: Totals::default(),
+            archive_bytes: 0,
+        },
+        sockets,
+    };
+    for found in Walk::new(tree) {
+        match found {
+            Ok(Found::Entry {
+                path,
+                kind,
+                pinned,
+                stat,
+            }) => capture.add(path, kind, &pinned, &stat)?,
+            Ok(Found::Mount(path)) => capture.skip(path, SkipReason::NestedMount),
+            Err(WalkError { path, source }) => return Err(read("visit", &path)(source)),
+        }
+    }
+    let Capture {
+        writer,
+        mut captured,
+        ..
+    } = capture;
+    captured.archive_bytes = writer.finish().map_err(|source| CaptureError::Write {
+        path: PathBuf::new(),
+        source,
+    })?;
+    Ok(captured)
+}
+
+struct Capture {
+    writer: ArchiveWriter,
+    /// First name of each inode that has more than one, by device and number.
+    names: HashMap<(u64, u64), PathBuf>,
+    captured: Captured,
+    sockets: Sockets,
+}
+
+impl Capture {
+    fn skip(&mut self, path: PathBuf, reason: SkipReason) {
+        self.captured.skipped.push(Skipped { path, reason });
+    }
+
+    fn add(
+        &mut self,
+        path: PathBuf,
+        kind: Kind,
+        pinned: &Pinned,
+        stat: &FileStat,
+    ) -> Result<(), CaptureError> {
+        if kind == Kind::Socket && self.sockets == Sockets::Skip {
+            self.skip(path, SkipReason::Socket);
+            return Ok(());
+        }
+        let mut file = None;
+        let node = match self.earlier_name(&path, kind, stat) {
+            Some(first) => Node::HardLink(first),
+            None => node(&path, kind, pinned, stat, &mut file)?,
+        };
+        let xattrs = match node {
+            Node::HardLink(_) => Vec::new(),
+            _ => xattrs::read(&pinned.path())
+                .map_err(read("read the extended attributes of", &path))?,
+        };
+        let attributes = Attributes::of(stat, xattrs);
+        self.writer
+            .member(&path, &node, &attributes, file.as_ref())
+            .map_err(|error| write_error(error, &path))?;
+        self.captured.totals.count(&node);
+        self.captured.entries.push(Entry {
+            path,
+            kind,
+            ino: stat.st_ino,
+            dev: stat.st_dev,
+            nlink: nlink(stat),
+            size: size(stat),
+            mode: attributes.mode,
+            uid: attributes.uid,
+            gid: attributes.gid,
+        });
+        Ok(())
+    }
+
+    fn earlier_name(&mut self, path: &Path, kind: Kind, stat: &FileStat) -> Option<PathBuf> {
+        if kind == Kind::Directory || stat.st_nlink < 2 {
+            return None;
+        }
+        match self.names.entry((stat.st_dev, stat.st_ino)) {
+            Slot::Occupied(first) => Some(first.get().clone()),
+            Slot::Vacant(slot) => {
+                slot.insert(path.to_owned());
+                None
+            }
+        }
+    }
+}
+
+fn node(
+    path: &Path,
+    kind: Kind,
+    pinned: &Pinned,
+    stat: &FileStat,
+    file: &mut Option<File>,
+) -> Result<Node, CaptureError> {
+    Ok(match kind {
+        Kind::Directory => Node::Directory,
+        Kind::Regular => {
+            let opened = pinned.open_file().map_err(read("open", path))?;
+            let size = size(stat);
+            let extents = sparse::probe(&opened, size).map_err(read("find the holes of", path))?;
+            *file = Some(opened);
+            let blocks = u64::try_from(stat.st_blocks).unwrap_or(0);
+            let reserved =
+                sparse::has_holes(&extents, size) && blocks.saturating_mul(STAT_BLOCK) >= size;
+            Node::Regular {
+                size,
+                extents,
+                reserved,
+            }
+        }
+        Kind::Symlink => Node::Symlink(pinned.link_target().map_err(read("read", path))?),
+        Kind::Fifo => Node::Fifo,
+        Kind::Socket => Node::Socket,
+        Kind::CharDevice | Kind::BlockDevice => Node::Device {
+            block: kind == Kind::BlockDevice,
+            major: device_number(major(stat.st_rdev)).map_err(read("stat", path))?,
+            minor: device_number(minor(stat.st_rdev)).map_err(read("stat", path))?,
+        },
+    })
+}
+
+fn device_number(number: u64) -> io::Result<u32> {
+    u32::try_from(number).map_err(io::Error::other)
+}
+
+fn size(stat: &FileStat) -> u64 {
+    u64::try_from(stat.st_size).unwrap_or(0)
+}
+
+/// `st_nlink` is narrower than 64 bits on some architectures.
+#[allow(clippy::useless_conversion)]
+pub(super) fn nlink(stat: &FileStat) -> u64 {
+    stat.st_nlink.into()
+}
+
+fn read(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> CaptureError {
+    let path = path.to_owned();
+    move |source| CaptureError::Read {
+        action,
+        path,
+        source,
+    }
+}
+
+fn write_error(error: WriteError, path: &Path) -> CaptureError {
+    let path = path.to_owned();
+    match error {
+        WriteError::Write(source) => CaptureError::Write { path, source },
+        WriteError::Read(source) => CaptureError::Read {
+            action: "read",
+            path,
+            source,
+        },
+        WriteError::Changed => CaptureError::Changed { path },
+        WriteError::Attributes(bytes) => CaptureError::Attributes {
+            path,
+            bytes,
+            limit: pax::LIMIT,
+        },
+    }
+}

@@ -1,0 +1,48 @@
+//! Removes everything below a directory.
+
+use std::io;
+use std::path::Path;
+
+use nix::errno::Errno;
+use nix::unistd::{UnlinkatFlags, unlinkat};
+
+use super::entry::Kind;
+use super::error::PopulateError;
+use super::tree::Tree;
+use super::walk::{Found, Walk};
+
+/// Empties the tree; its root stays. Another mount below it is an error.
+///
+/// After an error some of the contents are gone.
+pub(super) fn clear(tree: &Tree) -> Result<(), PopulateError> {
+    let mut names = Vec::new();
+    for found in Walk::new(tree) {
+        match found.map_err(|error| PopulateError::Io {
+            action: "visit",
+            path: tree.place(&error.path),
+            source: error.source,
+        })? {
+            Found::Entry { path, kind, .. } => names.push((path, kind)),
+            Found::Mount(path) => return Err(PopulateError::Mount(tree.place(&path))),
+        }
+    }
+    while let Some((path, kind)) = names.pop() {
+        if !path.as_os_str().is_empty() {
+            remove(tree, &path, kind).map_err(PopulateError::io("remove", tree.place(&path)))?;
+        }
+    }
+    Ok(())
+}
+
+/// Removes one name; one that is gone already is no error.
+pub(super) fn remove(tree: &Tree, path: &Path, kind: Kind) -> io::Result<()> {
+    let flag = match kind {
+        Kind::Directory => UnlinkatFlags::RemoveDir,
+        _ => UnlinkatFlags::NoRemoveDir,
+    };
+    let (parent, name) = tree.parent(path)?;
+    match unlinkat(&parent, name, flag) {
+        Err(Errno::ENOENT) => Ok(()),
+        other => Ok(other?),
+    }
+}

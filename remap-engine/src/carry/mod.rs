@@ -1,0 +1,36 @@
+//! Carries the contents of external mounts: [`capture`]s a tree into an archive on
+//! the source host, and [`populate`]s a mount from it on the target.
+//!
+//! An archive is a pax tar that holds every name below the mount's root: hard
+//! links, holes, devices, owners, times to the nanosecond, extended attributes.
+
+mod add;
+mod capture;
+mod clear;
+mod entry;
+mod error;
+mod extract;
+mod fields;
+mod index;
+mod journal;
+mod pax;
+mod populate;
+mod read;
+mod replace;
+mod room;
+mod sparse;
+mod survey;
+#[cfg(test)]
+mod tests;
+mod tree;
+mod undo;
+mod walk;
+mod write;
+mod xattrs;
+
+pub use capture::{Captured, Entry, SkipReason, Skipped, capture};
+pub use entry::{Attributes, Extent, Kind, Node, Timestamp};
+pub use error::{ArchiveError, CaptureError, Flaw, PopulateError};
+pub use index::{Index, IndexEntry, Totals, read_index};
+pub use populate::{Mode, Populated, Request, populate};
+pub use undo::{Recovery, recover};

@@ -1,0 +1,1 @@
+//! What holds after each way to fail.

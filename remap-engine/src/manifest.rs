@@ -1,0 +1,180 @@
+//! The manifest: the commit mark of a checkpoint, `remap-manifest.json`.
+//!
+//! It is written last, when all other files of the image directory are safe on
+//! disk: a directory without one is not a checkpoint of this project (the stock
+//! shim's, or one that was never finished). It says what the checkpoint needs on
+//! the target, and has a digest of every file, so that damage is found before
+//! anything is restored.
+
+mod cpu;
+mod digest;
+mod error;
+mod store;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+pub use cpu::Cpu;
+pub use digest::FileDigest;
+pub use error::{Damage, DamagedFile, DamagedFiles, ManifestError};
+
+/// Name of the manifest in the image directory.
+pub const FILE_NAME: &str = "remap-manifest.json";
+
+/// Version of the format that is written.
+pub const VERSION: u32 = 1;
+
+/// Files that CRIU writes after the commit: they have no digest.
+///
+/// `stats-dump` is written after the last action script (CRIU, cr_dump_finish),
+/// and `dump.log` for as long as CRIU runs.
+const WRITTEN_LATER: [&str; 2] = ["stats-dump", "dump.log"];
+
+/// What a checkpoint consists of and was made with.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Manifest {
+    /// Version of the format.
+    version: u32,
+    /// Versions by name: the engine, the kernel's release, CRIU, the runtime.
+    #[serde(default)]
+    pub versions: BTreeMap<String, String>,
+    /// Options of the dump that the restore has to match.
+    #[serde(default)]
+    pub options: DumpOptions,
+    /// Mounts whose contents are in the directory.
+    #[serde(default)]
+    pub mounts: Vec<CarriedMount>,
+    /// The processor on which the tasks ran.
+    pub cpu: Cpu,
+    /// Every file of the directory by its name (escaped as by
+    /// [`escape`](crate::text::escape)), but for the manifest and what CRIU
+    /// writes later.
+    pub files: BTreeMap<String, FileDigest>,
+}
+
+/// Options of the dump that the restore has to match, named as CRIU names them.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct DumpOptions {
+    /// Established TCP connections are in the images.
+    pub tcp_established: bool,
+    /// One end of a Unix connection may lie outside.
+    pub ext_unix_sk: bool,
+    /// The session leader or the terminal lies outside.
+    pub shell_job: bool,
+    /// File locks are in the images.
+    pub file_locks: bool,
+    /// Namespaces that were dumped without their contents, such as `network`.
+    pub empty_ns: Vec<String>,
+    /// How control groups are handled, such as `soft`.
+    pub cgroups_mode: Option<String>,
+}
+
+/// A mount whose contents are carried.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CarriedMount {
+    /// Where it is mounted in the container.
+    #[serde(with = "crate::text")]
+    pub destination: PathBuf,
+    /// Name of the archive in the image directory.
+    pub archive: String,
+    /// Options of the file system, such as `size=65536k`.
+    #[serde(default)]
+    pub fs_options: Vec<String>,
+    /// Bytes of file data in the archive, without holes.
+    pub bytes: u64,
+    /// Names in the archive, the root's included.
+    pub entries: u64,
+}
+
+impl Manifest {
+    /// Describes the files that are in `dir` now. Reads each of them whole, two
+    /// at a time; nothing is written.
+    ///
+    /// # Errors
+    /// When the directory, a file or `/proc/cpuinfo` cannot be read, or a carried
+    /// mount names an archive that is not in the directory.
+    pub fn build(
+        dir: &Path,
+        versions: BTreeMap<String, String>,
+        options: DumpOptions,
+        mounts: Vec<CarriedMount>,
+    ) -> Result<Self, ManifestError> {
+        let manifest = Self {
+            version: VERSION,
+            versions,
+            options,
+            mounts,
+            cpu: Cpu::of_this_host()?,
+            files: digest::directory(dir, |name| {
+                name != FILE_NAME && name != store::NEW_NAME && !WRITTEN_LATER.contains(&name)
+            })?,
+        };
+        manifest.check(dir)?;
+        Ok(manifest)
+    }
+
+    /// Makes the checkpoint valid: syncs every listed file, and puts the manifest
+    /// in place (mode 0600) once they are safe.
+    ///
+    /// # Errors
+    /// There is no valid manifest in the directory then.
+    pub fn write(&self, dir: &Path) -> Result<(), ManifestError> {
+        store::write(self, dir)
+    }
+
+    /// Reads the manifest of `dir`; `None` when there is none, so that the
+    /// checkpoint is not one of this project. Unknown fields are tolerated, an
+    /// unknown version is not.
+    ///
+    /// # Errors
+    /// When it cannot be read, is too long, damaged or of another version.
+    pub fn read(dir: &Path) -> Result<Option<Self>, ManifestError> {
+        store::read(dir)
+    }
+
+    /// Compares every listed file with its size and digest. Other files are
+    /// tolerated.
+    ///
+    /// # Errors
+    /// [`ManifestError::Damaged`] names each file that is missing or differs.
+    pub fn verify(&self, dir: &Path) -> Result<(), ManifestError> {
+        let damaged = digest::compare(dir, &self.files)?;
+        if damaged.is_empty() {
+            return Ok(());
+        }
+        Err(ManifestError::Damaged {
+            dir: dir.to_owned(),
+            files: damaged.into(),
+        })
+    }
+
+    /// Rejects what `build` could not have made.
+    fn check(&self, dir: &Path) -> Result<(), ManifestError> {
+        let malformed = |reason| ManifestError::Malformed {
+            path: dir.join(FILE_NAME),
+            reason,
+        };
+        for name in self.files.keys() {
+            if digest::file_name(name).is_none() {
+                return Err(malformed(format!(
+                    "`{name}` is not the name of a file in the directory"
+                )));
+            }
+        }
+        for mount in &self.mounts {
+            if !self.files.contains_key(&mount.archive) {
+                return Err(malformed(format!(
+                    "the archive `{}` of the mount on {} is not among the files",
+                    mount.archive,
+                    mount.destination.display()
+                )));
+            }
+        }
+        Ok(())
+    }
+}

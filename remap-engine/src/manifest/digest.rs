@@ -1,0 +1,183 @@
+//! Sizes and SHA-256 digests of the files in a directory.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read as _};
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use nix::errno::Errno;
+use nix::fcntl::OFlag;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+
+use super::error::{Damage, DamagedFile, ManifestError};
+use crate::text::{escape, unescape};
+
+/// Files hashed at the same time.
+const THREADS: usize = 2;
+/// Bytes read at once.
+const CHUNK: usize = 1 << 20;
+
+/// Size and digest of a file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileDigest {
+    /// Length in bytes.
+    pub size: u64,
+    /// SHA-256 in lower-case hexadecimal digits.
+    pub sha256: String,
+}
+
+/// The name of a file in the directory; `None` for text that names none.
+pub(super) fn file_name(escaped: &str) -> Option<OsString> {
+    let name = unescape(escaped)?;
+    let bytes = name.as_bytes();
+    let bad = bytes.is_empty() || bytes == b"." || bytes == b"..";
+    (!bad && !bytes.contains(&b'/') && !bytes.contains(&0)).then_some(name)
+}
+
+/// Digests of the regular files whose (escaped) names are wanted.
+pub(super) fn directory(
+    dir: &Path,
+    wanted: impl Fn(&str) -> bool,
+) -> Result<BTreeMap<String, FileDigest>, ManifestError> {
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(dir).map_err(ManifestError::io("list", dir))? {
+        let entry = entry.map_err(ManifestError::io("list", dir))?;
+        let name = escape(&entry.file_name());
+        let metadata = entry
+            .metadata()
+            .map_err(ManifestError::io("stat", entry.path()))?;
+        if metadata.is_file() && wanted(&name) {
+            files.push((metadata.len(), name, entry.path()));
+        }
+    }
+    // The largest first, so that both threads end at about the same time.
+    files.sort_by(|a, b| b.cmp(a));
+    in_parallel(&files, |(_, name, path)| {
+        let digest = open(path).and_then(|file| digest(&file));
+        match digest {
+            Ok(digest) => Ok((name.clone(), digest)),
+            Err(source) => Err(ManifestError::io("read", path)(source)),
+        }
+    })
+}
+
+/// Compares files with their digests, and gives those that differ.
+pub(super) fn compare(
+    dir: &Path,
+    files: &BTreeMap<String, FileDigest>,
+) -> Result<Vec<DamagedFile>, ManifestError> {
+    let mut files: Vec<_> = files.iter().collect();
+    files.sort_by_key(|(_, digest)| std::cmp::Reverse(digest.size));
+    let checked: Vec<_> = in_parallel(&files, |(name, expected)| {
+        let path = dir.join(file_name(name).unwrap_or_default());
+        check(&path, expected)
+            .map(|damage| {
+                damage.map(|damage| DamagedFile {
+                    name: (*name).clone(),
+                    damage,
+                })
+            })
+            .map_err(ManifestError::io("read", path))
+    })?;
+    let mut damaged: Vec<_> = checked.into_iter().flatten().collect();
+    damaged.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(damaged)
+}
+
+fn check(path: &Path, expected: &FileDigest) -> io::Result<Option<Damage>> {
+    let file = match open(path) {
+        Ok(file) => file,
+        Err(error) => {
+            return match error.raw_os_error().map(Errno::from_raw) {
+                Some(Errno::ENOENT) => Ok(Some(Damage::Missing)),
+                Some(Errno::ELOOP | Errno::ENXIO) => Ok(Some(Damage::Type)),
+                _ => Err(error),
+            };
+        }
+    };
+    let metadata = file.metadata()?;
+    if !metadata.is_file() {
+        return Ok(Some(Damage::Type));
+    }
+    let found = metadata.len();
+    if found != expected.size {
+        return Ok(Some(Damage::Size {
+            found,
+            expected: expected.size,
+        }));
+    }
+    Ok((digest(&file)? != *expected).then_some(Damage::Contents))
+}
+
+/// Opens without following a link, and without waiting for a FIFO's writer.
+fn open(path: &Path) -> io::Result<File> {
+    OpenOptions::new()
+        .read(true)
+        .custom_flags((OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK).bits())
+        .open(path)
+}
+
+fn digest(mut file: &File) -> io::Result<FileDigest> {
+    let mut chunk = vec![0; CHUNK];
+    let mut hash = Sha256::new();
+    let mut size = 0;
+    loop {
+        let count = match file.read(&mut chunk) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            other => other?,
+        };
+        let Some(read @ [_, ..]) = chunk.get(..count) else {
+            break;
+        };
+        hash.update(read);
+        size += count as u64;
+    }
+    Ok(FileDigest {
+        size,
+        sha256: format!("{:x}", hash.finalize()),
+    })
+}
+
+/// Does `work` on every item on [`THREADS`] threads; the first error ends it.
+fn in_parallel<I: Sync, O: Send, C: FromIterator<O>>(
+    items: &[I],
+    work: impl Fn(&I) -> Result<O, ManifestError> + Sync,
+) -> Result<C, ManifestError> {
+    let next = AtomicUsize::new(0);
+    let worker = || {
+        let mut done = Vec::new();
+        while let Some(item) = items.get(next.fetch_add(1, Ordering::Relaxed)) {
+            match work(item) {
+                Ok(output) => done.push(output),
+                Err(error) => {
+                    next.store(items.len(), Ordering::Relaxed);
+                    return Err(error);
+                }
+            }
+        }
+        Ok(done)
+    };
+    let results = std::thread::scope(|scope| {
+        let other: Vec<_> = (1..THREADS).map(|_| scope.spawn(worker)).collect();
+        let mut results = vec![worker()];
+        for thread in other {
+            // A panic of a worker is a defect of this module: let it through.
+            results.push(
+                thread
+                    .join()
+                    .unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
+            );
+        }
+        results
+    });
+    let mut all = Vec::with_capacity(items.len());
+    for result in results {
+        all.extend(result?);
+    }
+    Ok(all.into_iter().collect())
+}
