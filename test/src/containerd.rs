@@ -25,7 +25,13 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 /// Debug, because that makes a shim's log part of containerd's. No CRI: nothing
 /// here speaks it, and it is a third of the start-up time.
 const CONFIG: &str = r#"version = 2
-disabled_plugins = ["io.containerd.grpc.v1.cri", "io.containerd.cri.v1.images", "io.containerd.cri.v1.runtime"]
+disabled_plugins = [
+  "io.containerd.grpc.v1.cri",
+  "io.containerd.cri.v1.images",
+  "io.containerd.cri.v1.runtime",
+  "io.containerd.podsandbox.controller.v1.podsandbox",
+  "io.containerd.grpc.v1.sandbox-controllers",
+]
 [debug]
   level = "debug"
 "#;
@@ -77,7 +83,7 @@ impl<'h> Containerd<'h> {
     /// host's containers running.
     ///
     /// # Errors
-    /// It does not answer in time; the message ends with its log.
+    /// It does not answer in time; the message ends with its complaints.
     pub fn ensure(&self, lookup: ShimLookup) -> Result<()> {
         if self.pid()?.is_some() {
             let current = self.host.command("cat").arg(LOOKUP_FILE).run()?;
@@ -116,18 +122,13 @@ impl<'h> Containerd<'h> {
         Ok(output.status.success().then(|| output.text().into_owned()))
     }
 
-    /// The end of its log, which has the logs of the shims too.
+    /// The last warnings and errors of its log, which has the shims' logs too.
     ///
     /// # Errors
     /// There is no log.
-    pub fn log_tail(&self, lines: u32) -> Result<String> {
-        let lines = lines.to_string();
-        let output = self
-            .host
-            .command("tail")
-            .args(["-n", &lines, LOG_FILE])
-            .check()?;
-        Ok(output.text().into_owned())
+    pub fn complaints(&self, lines: u32) -> Result<String> {
+        let line = format!("grep -v 'level=info\\|level=debug' {LOG_FILE} | tail -n {lines}");
+        Ok(self.host.shell(&line)?.text().into_owned())
     }
 
     fn start(&self, lookup: ShimLookup) -> Result<()> {
@@ -151,10 +152,10 @@ impl<'h> Containerd<'h> {
             return Ok(());
         }
         let log = self
-            .log_tail(20)
+            .complaints(20)
             .context("containerd does not answer, and has no log")?;
         bail!(
-            "containerd of host {} does not answer; its log ends:\n{log}",
+            "containerd of host {} does not answer; it complains:\n{log}",
             host.name()
         )
     }

@@ -27,21 +27,26 @@
 
 mod cache;
 pub mod containerd;
+mod copy;
 pub mod ctr;
 pub mod exec;
 mod flavour;
 mod host;
 pub mod image;
+mod leftovers;
 mod link;
+pub mod logs;
 mod mirror;
 pub mod shim;
 mod tree;
 pub mod wait;
 
 pub use containerd::{Containerd, ShimLookup};
+pub use copy::Transfer;
 pub use ctr::{Ctr, Runtime};
 pub use exec::{Background, CommandFailed, HostCommand, Output};
 pub use flavour::{Flavour, Versions};
 pub use host::Host;
+pub use leftovers::Baseline;
 pub use link::Link;
 pub use tree::Tree;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, bail};
 
 use super::Ctr;
 use crate::exec::Output;
@@ -137,16 +137,24 @@ impl Ctr<'_> {
     /// # Errors
     /// It has not ended, or `ctr` fails for another reason.
     pub fn delete_task(&self, id: &str) -> Result<i32> {
-        // The exit code of the task becomes that of ctr, so only what is said on
-        // standard error tells a failure.
+        // ctr complains about an exit code that is not 0, and about failures.
         let output = self.command(["task", "delete", id]).run()?;
-        ensure!(
-            output.stderr.is_empty() && !output.timed_out,
-            "cannot delete task {id} on host {}: {}",
-            self.host.name(),
-            output.error_text()
-        );
-        Ok(output.exit_code())
+        let said = output.error_text();
+        if said.is_empty() && output.status.success() {
+            return Ok(0);
+        }
+        let (_, code) = said
+            .split_once(&format!("task {id} exit with non-zero exit code "))
+            .with_context(|| {
+                format!(
+                    "cannot delete task {id} on host {}: {said}",
+                    self.host.name()
+                )
+            })?;
+        let digits: String = code.chars().take_while(char::is_ascii_digit).collect();
+        digits
+            .parse()
+            .with_context(|| format!("`ctr task delete` says {said:?}"))
     }
 
     /// Deletes a container that has no task.

@@ -1,0 +1,89 @@
+//! What a scenario gets.
+
+use std::path::Path;
+
+use anyhow::Result;
+use remap_test::image::{self, PYTHON_IMAGE};
+use remap_test::{Ctr, Flavour, Host, Link, Runtime};
+
+use crate::stage::Stage;
+
+/// A scenario's hosts, and how it is to run its containers.
+#[derive(Debug)]
+pub(crate) struct Context<'s> {
+    stage: &'s Stage,
+    runtime: Runtime,
+    name: &'s str,
+}
+
+impl<'s> Context<'s> {
+    pub(crate) fn new(stage: &'s Stage, runtime: Runtime, name: &'s str) -> Self {
+        Self {
+            stage,
+            runtime,
+            name,
+        }
+    }
+
+    /// The host where a scenario begins.
+    pub(crate) fn a(&self) -> &'s Host {
+        &self.stage.a
+    }
+
+    /// The host where it may move.
+    pub(crate) fn b(&self) -> &'s Host {
+        &self.stage.b
+    }
+
+    /// What joins the hosts.
+    pub(crate) fn link(&self) -> &'s Link {
+        &self.stage.link
+    }
+
+    /// The suite of both hosts.
+    pub(crate) fn flavour(&self) -> Flavour {
+        self.stage.tree.flavour()
+    }
+
+    /// The runtime for the scenario's containers; containerd is ready for it.
+    pub(crate) fn runtime(&self) -> Runtime {
+        self.runtime
+    }
+
+    /// `ctr` on host a.
+    pub(crate) fn ctr(&self) -> Ctr<'s> {
+        Ctr::new(self.a())
+    }
+
+    /// `ctr` on host b.
+    pub(crate) fn ctr_on_b(&self) -> Ctr<'s> {
+        Ctr::new(self.b())
+    }
+
+    /// The image with Python and the workloads, on both hosts from now on.
+    pub(crate) fn python(&self) -> Result<&'static str> {
+        const ARCHIVE: &str = "/srv/python.tar";
+        let workloads = Path::new(env!("CARGO_MANIFEST_DIR")).join("workloads");
+        for ctr in [self.ctr(), self.ctr_on_b()] {
+            if !ctr.images()?.iter().any(|name| name == PYTHON_IMAGE) {
+                image::python(
+                    self.stage.tree.root(),
+                    &workloads,
+                    &ctr.host().path(ARCHIVE),
+                )?;
+                ctr.import_image(ARCHIVE)?;
+            }
+        }
+        Ok(PYTHON_IMAGE)
+    }
+
+    /// A new directory for the scenario's files, on both hosts.
+    pub(crate) fn dir(&self) -> Result<String> {
+        let dir = format!("/srv/{}", self.name.replace("::", "-"));
+        for host in [&self.stage.a, &self.stage.b] {
+            host.command("rm").args(["-rf", &dir]).check()?;
+            host.command("mkdir").args(["-p", &dir]).check()?;
+        }
+        Ok(dir)
+    }
+}

@@ -1,0 +1,56 @@
+//! The end-to-end tests: whole containers on real containerd, runc and CRIU.
+//!
+//! A *scenario* is a function in a file of this directory. It is run once for each
+//! flavour (a pair of hosts, `a` and `b`, joined by a link) and for each runtime
+//! that it asks for, under a name like `trixie::lifecycle::exit_code::remap`; as
+//! with any test, arguments filter by name:
+//!
+//! ```text
+//! cargo test -p remap-test --test e2e -- trixie lifecycle
+//! ```
+//!
+//! (libtest-mimic takes one filter; `trixie::lifecycle` is one.) To add scenarios:
+//!
+//! 1. Make a file here with functions `fn name(context: &Context) -> Result<()>`
+//!    and a list `pub(crate) const SCENARIOS: &[Scenario]` of them.
+//! 2. Name the list in [`SCENARIOS`] below.
+//!
+//! A scenario finds the hosts running, containerd ready for its runtime and the
+//! busybox image imported on both; [`context::Context::python`] gives it the Python image
+//! with the workloads. It keeps its own files under `/srv` (for which
+//! [`context::Context::dir`] gives it a name) and removes its containers; whatever else it
+//! leaves on a host, processes, mounts, sockets, cgroups, temporary files, makes it
+//! fail. After a failure the logs of both hosts are saved, and the next scenario
+//! gets new hosts. A scenario that cannot be run on this machine returns
+//! [`scenario::skip`], with the reason.
+//!
+//! Scenarios of one flavour run one after the other; the flavours run in parallel.
+//! The variable `REMAP_TEST_FULL=1` adds the scenarios that are marked
+//! [`Scenario::full`]; `REMAP_SHIM_BIN` names a shim that is built already.
+
+mod context;
+mod hosts;
+mod lifecycle;
+mod scenario;
+mod stage;
+mod summary;
+
+use std::process::ExitCode;
+
+use libtest_mimic::Arguments;
+use scenario::Scenario;
+
+/// Every file's scenarios, in the order in which they run.
+const SCENARIOS: &[&[Scenario]] = &[hosts::SCENARIOS, lifecycle::SCENARIOS];
+
+fn main() -> ExitCode {
+    let mut arguments = Arguments::from_args();
+    // One thread for each flavour; more would only wait for the hosts.
+    arguments
+        .test_threads
+        .get_or_insert(remap_test::Flavour::ALL.len());
+    let trials = scenario::trials(SCENARIOS.iter().copied().flatten());
+    let conclusion = libtest_mimic::run(&arguments, trials);
+    stage::end_all();
+    summary::print(&conclusion)
+}
