@@ -44,8 +44,8 @@ pub fn busybox(tree: &Path, out: &Path) -> Result<String> {
 }
 
 /// Builds the Python image: busybox, the tree's `python3` with its standard
-/// library and shared libraries, and the `*.py` files below `workloads` under
-/// [`WORKLOAD_DIR`].
+/// library and shared libraries, and what is below `workloads`, except compiled
+/// modules, under [`WORKLOAD_DIR`].
 ///
 /// `tree` is the root of a Debian tree with `python3` and `busybox-static`, of
 /// the architecture that this process runs on. The caller has to be root: the

@@ -11,6 +11,7 @@ machine. Hence the habits here:
   need not have a reader there.
 """
 
+import contextlib
 import ctypes
 import errno
 import json
@@ -30,11 +31,10 @@ class _Timespec(ctypes.Structure):
 
 
 _libc.sem_open.restype = ctypes.c_void_p
-for _function in ("sem_wait", "sem_post", "sem_getvalue", "sem_timedwait"):
-    getattr(_libc, _function).argtypes = [ctypes.c_void_p] + {
-        "sem_getvalue": [ctypes.POINTER(ctypes.c_int)],
-        "sem_timedwait": [ctypes.POINTER(_Timespec)],
-    }.get(_function, [])
+_libc.sem_wait.argtypes = [ctypes.c_void_p]
+_libc.sem_timedwait.argtypes = [ctypes.c_void_p, ctypes.POINTER(_Timespec)]
+_libc.sem_post.argtypes = [ctypes.c_void_p]
+_libc.sem_getvalue.argtypes = [ctypes.c_void_p, ctypes.POINTER(ctypes.c_int)]
 
 
 def _check(result, what):
@@ -130,10 +130,8 @@ def read_json(path):
 def announce_ready(what):
     """Leaves the marker for which a test waits."""
     write_atomically(f"{STATE}/ready", what + "\n")
-    try:
+    with contextlib.suppress(OSError):  # nobody has to listen
         print(f"{what} ready", flush=True)
-    except OSError:
-        pass  # nobody has to listen
 
 
 def mappings(pid):

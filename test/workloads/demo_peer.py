@@ -105,7 +105,7 @@ def main():
     problems = []
     if seen["steps_done"] != steps:
         problems.append("the semaphore could not be taken in time")
-    if seen["excludes"] is not True:
+    if seen["excludes"] is False:
         problems.append("the counter moves while the semaphore is held from outside")
     if not seen["others_move"]:
         problems.append("the counter stands still while the semaphore is free")

@@ -106,7 +106,7 @@ pub(super) fn add_python(layer: &mut Layer, tree: &Path) -> Result<()> {
     Ok(())
 }
 
-/// The `*.py` files of `workloads` and of the folders in it.
+/// All that is below `workloads`, except what running a workload there leaves.
 pub(super) fn add_workloads(layer: &mut Layer, workloads: &Path) -> Result<()> {
     let target = Path::new(WORKLOAD_DIR.trim_start_matches('/'));
     layer.copy_tree(target, workloads, &|path| {
