@@ -1,1 +1,56 @@
-//! The CRIU action script through which the remap engine is called.
+//! What CRIU and OCI runtimes call: today the CRIU action script that holds a dump.
+//!
+//! The script is not an executable of its own. CRIU is given a symbolic link, named
+//! [`SCRIPT_NAME`], to the very executable that waits for the call (the shim), and that executable
+//! calls [`run`] when it finds itself called by that name. So there is one file to install, and a
+//! running shim and its script are of one build even after the installed file was replaced.
+#![forbid(unsafe_code)]
+
+use std::ffi::OsStr;
+use std::path::Path;
+use std::process::ExitCode;
+
+use remap_engine::hold::{self, SCRIPT_NAME, Verdict};
+
+/// Exit code of the script when the dump is to be undone on purpose.
+const EXIT_VETO: u8 = 1;
+
+/// Exit code of the script when nobody answered; the dump is undone, too.
+const EXIT_NO_ANSWER: u8 = 2;
+
+/// Whether a program called by this path is meant to be the script.
+#[must_use]
+pub fn is_called_as_script(called_as: &OsStr) -> bool {
+    Path::new(called_as).file_name() == Some(OsStr::new(SCRIPT_NAME))
+}
+
+/// Acts as CRIU's action script. CRIU takes every exit code but 0 as a veto, after which the dumped
+/// tasks go on (criu(8), `--action-script`).
+#[must_use]
+pub fn run(called_as: &OsStr) -> ExitCode {
+    match hold::ask(Path::new(called_as)) {
+        Ok(Verdict::Release) => ExitCode::SUCCESS,
+        Ok(Verdict::Veto) => ExitCode::from(EXIT_VETO),
+        Err(error) => {
+            // CRIU passes this on to whoever reads its standard error.
+            let called_as = Path::new(called_as).display();
+            eprintln!("{called_as}: nobody answers ({error}); the dump is undone");
+            ExitCode::from(EXIT_NO_ANSWER)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_last_part_of_the_path_counts() {
+        assert!(is_called_as_script(OsStr::new(
+            "/run/b/remap/hold/remap-hook"
+        )));
+        assert!(!is_called_as_script(OsStr::new(
+            "/opt/remap-hook/containerd-shim-remap-v2"
+        )));
+    }
+}

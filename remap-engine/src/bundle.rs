@@ -1,7 +1,15 @@
 //! The OCI bundle: what the container's `config.json` says about mounts and annotations.
 
 use std::collections::HashMap;
+use std::fs::Permissions;
+use std::io;
 use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+use crate::criu::config::{ANNOTATION, USER_ANNOTATION};
+use crate::private;
+use crate::workdir::WorkDir;
 
 /// A mount that the bundle asks for (OCI runtime spec, config.md, "Mounts").
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,6 +45,15 @@ pub enum BundleError {
         #[source]
         source: oci_spec::OciSpecError,
     },
+    /// It cannot be changed.
+    #[error("cannot point {ANNOTATION} in {path} to the engine's CRIU configuration")]
+    Adopt {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
 }
 
 impl Bundle {
@@ -46,17 +63,45 @@ impl Bundle {
     /// The file cannot be read or parsed. Nothing is changed.
     pub fn load(path: &Path) -> Result<Self, BundleError> {
         let config = path.join("config.json");
-        let spec =
-            oci_spec::runtime::Spec::load(&config).map_err(|source| BundleError::Read {
-                path: config,
-                source,
-            })?;
+        let spec = oci_spec::runtime::Spec::load(&config).map_err(|source| BundleError::Read {
+            path: config,
+            source,
+        })?;
         let mounts = spec.mounts().iter().flatten().map(bundle_mount).collect();
         Ok(Self {
             path: path.to_owned(),
             mounts,
             annotations: spec.annotations().clone().unwrap_or_default(),
         })
+    }
+
+    /// The user's own value of the annotation that names CRIU's configuration.
+    #[must_use]
+    pub fn user_criu_config(&self) -> Option<&str> {
+        self.annotations.get(USER_ANNOTATION).map(String::as_str)
+    }
+
+    /// Whether CRIU reads the engine's configuration for this container: see [`adopt`].
+    #[must_use]
+    pub fn is_adopted(&self) -> bool {
+        let ours = WorkDir::of(&self.path).criu_config();
+        self.annotations
+            .get(ANNOTATION)
+            .is_some_and(|path| Path::new(path) == ours)
+    }
+
+    /// The host path whose files the container sees at `destination`: that of the bind there, or
+    /// below the recursive bind above it.
+    #[must_use]
+    pub fn host_path(&self, destination: &Path) -> Option<PathBuf> {
+        if let Some(bind) = self.bind_at(destination) {
+            return bind.bind_source.clone();
+        }
+        let above = destination.ancestors().skip(1);
+        let bind = above.filter_map(|path| self.bind_at(path)).next()?;
+        let below = destination.strip_prefix(&bind.destination).ok()?;
+        let source = bind.bind_source.as_ref().filter(|_| bind.recursive)?;
+        Some(source.join(below))
     }
 
     /// The bind mount at `destination`; the last one counts, as it covers those before it.
@@ -70,8 +115,64 @@ impl Bundle {
     }
 }
 
+/// Makes CRIU read the engine's configuration file for the container of this bundle, at every
+/// dump and restore, and keeps what the user had put there in [`USER_ANNOTATION`].
+///
+/// Must run before the runtime creates the container: runc remembers the annotations of that
+/// moment. A bundle that is adopted already stays as it is.
+///
+/// # Errors
+/// `config.json` cannot be read or replaced; it is as it was.
+pub fn adopt(bundle: &Path) -> Result<(), BundleError> {
+    let path = bundle.join("config.json");
+    let edit = || -> io::Result<()> {
+        let mode = std::fs::metadata(&path)?.permissions();
+        // As a JSON value, so that keys which this build does not know survive.
+        let mut config: Value = serde_json::from_slice(&std::fs::read(&path)?)?;
+        let ours = WorkDir::of(bundle).criu_config();
+        point_annotation(&mut config, &ours.to_string_lossy()).ok_or_else(|| {
+            io::Error::new(
+                io::ErrorKind::InvalidData,
+                "it is not an object with annotations",
+            )
+        })?;
+        replace(&path, &serde_json::to_vec(&config)?, mode)
+    };
+    edit().map_err(|source| BundleError::Adopt {
+        path: path.clone(),
+        source,
+    })
+}
+
+fn replace(path: &Path, contents: &[u8], mode: Permissions) -> io::Result<()> {
+    private::write(path, contents)?;
+    std::fs::set_permissions(path, mode)
+}
+
+fn point_annotation(config: &mut Value, ours: &str) -> Option<()> {
+    let annotations = config
+        .as_object_mut()?
+        .entry("annotations")
+        .or_insert_with(|| Value::Object(serde_json::Map::new()));
+    if annotations.is_null() {
+        *annotations = Value::Object(serde_json::Map::new());
+    }
+    let annotations = annotations.as_object_mut()?;
+    let users = annotations.insert(ANNOTATION.to_owned(), ours.into());
+    if let Some(users) = users.filter(|users| users != ours) {
+        annotations.insert(USER_ANNOTATION.to_owned(), users);
+    }
+    Some(())
+}
+
 fn bundle_mount(mount: &oci_spec::runtime::Mount) -> BundleMount {
-    let has = |name: &str| mount.options().iter().flatten().any(|option| option == name);
+    let has = |name: &str| {
+        mount
+            .options()
+            .iter()
+            .flatten()
+            .any(|option| option == name)
+    };
     // runc takes a mount for a bind if its type or one of its options says so
     // (libcontainer/specconv createLibcontainerMount).
     let is_bind = mount.typ().as_deref() == Some("bind") || has("bind") || has("rbind");
@@ -94,9 +195,8 @@ mod tests {
 
     fn load(mounts: &str) -> Bundle {
         let dir = tempfile::tempdir().unwrap();
-        let config = format!(
-            r#"{{"ociVersion":"1.0.2","mounts":{mounts},"annotations":{{"a":"b"}}}}"#
-        );
+        let config =
+            format!(r#"{{"ociVersion":"1.0.2","mounts":{mounts},"annotations":{{"a":"b"}}}}"#);
         std::fs::write(dir.path().join("config.json"), config).unwrap();
         Bundle::load(dir.path()).unwrap()
     }
@@ -123,6 +223,52 @@ mod tests {
                 {"destination":"/m","type":"tmpfs","source":"tmpfs"}]"#,
         );
         assert!(bundle.bind_at(Path::new("/m")).is_none());
+    }
+
+    #[test]
+    fn adopting_keeps_what_the_user_and_others_wrote() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("config.json");
+        let config = r#"{"ociVersion":"1.0.2","annotations":{"org.criu.config":"/etc/mine"},"x-new":{"y":18446744073709551615}}"#;
+        std::fs::write(&path, config).unwrap();
+        assert!(!Bundle::load(dir.path()).unwrap().is_adopted());
+        for _ in 0..2 {
+            adopt(dir.path()).unwrap();
+            let bundle = Bundle::load(dir.path()).unwrap();
+            assert!(bundle.is_adopted());
+            assert_eq!(bundle.user_criu_config(), Some("/etc/mine"));
+        }
+        assert!(
+            std::fs::read_to_string(&path)
+                .unwrap()
+                .contains("18446744073709551615")
+        );
+    }
+
+    #[test]
+    fn adopting_without_annotations_leaves_the_default_in_force() {
+        for annotations in ["", r#","annotations":null"#, r#","annotations":{}"#] {
+            let dir = tempfile::tempdir().unwrap();
+            let config = format!(r#"{{"ociVersion":"1.0.2"{annotations}}}"#);
+            std::fs::write(dir.path().join("config.json"), config).unwrap();
+            adopt(dir.path()).unwrap();
+            let bundle = Bundle::load(dir.path()).unwrap();
+            assert!(bundle.is_adopted());
+            assert_eq!(bundle.user_criu_config(), None);
+        }
+    }
+
+    #[test]
+    fn a_path_below_a_recursive_bind_has_its_host_path() {
+        let bundle = load(
+            r#"[{"destination":"/d","type":"none","source":"/srv","options":["rbind"]},
+                {"destination":"/e","type":"bind","source":"/srv/e"}]"#,
+        );
+        let host = |path: &str| bundle.host_path(Path::new(path));
+        assert_eq!(host("/d/a/b"), Some("/srv/a/b".into()));
+        assert_eq!(host("/e"), Some("/srv/e".into()));
+        assert_eq!(host("/e/a"), None);
+        assert_eq!(host("/f"), None);
     }
 
     #[test]

@@ -227,6 +227,9 @@ mod tests {
 
     #[test]
     fn without_anyone_to_ask_the_script_fails_only_in_its_stage() {
-        assert_eq!(ask(Path::new("/nonexistent/remap-hook")).unwrap(), Verdict::Release);
+        assert_eq!(
+            ask(Path::new("/nonexistent/remap-hook")).unwrap(),
+            Verdict::Release
+        );
     }
 }

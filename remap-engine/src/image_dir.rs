@@ -21,7 +21,9 @@ pub struct ImageDir {
 #[derive(Debug, thiserror::Error)]
 pub enum ImageDirError {
     /// It holds a checkpoint already.
-    #[error("{0} holds a checkpoint already, which would be overwritten; remove it, or name another directory")]
+    #[error(
+        "{0} holds a checkpoint already, which would be overwritten; remove it, or name another directory"
+    )]
     Occupied(PathBuf),
     /// It cannot be made or listed.
     #[error("cannot use the image directory {path}")]

@@ -3,15 +3,22 @@
 
 pub mod bundle;
 pub mod carry;
+pub mod checkpoint;
+pub mod contents;
 pub mod criu;
+pub mod fit;
 pub mod hold;
+pub mod image_dir;
 pub mod manifest;
 pub mod mountinfo;
 pub mod mountmap;
 pub mod ownership;
+pub mod phase;
 pub mod plan;
 pub mod private;
 pub mod process;
 pub mod reconcile;
+pub mod restore;
 pub mod scan;
 pub mod text;
+pub mod workdir;

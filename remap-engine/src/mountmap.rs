@@ -64,6 +64,8 @@ pub struct Mount {
     pub root: PathBuf,
     /// File system type.
     pub fs_type: String,
+    /// Options of the file system, such as `rw,size=65536k`.
+    pub fs_options: String,
     /// The host path of the same files, if the mount comes from a bind of the bundle.
     #[serde(with = "crate::text::option")]
     pub source: Option<PathBuf>,
@@ -101,8 +103,18 @@ pub struct MountMap {
 
 /// File systems whose contents another host reaches under the same source.
 const NETWORK_FILE_SYSTEMS: [&str; 12] = [
-    "nfs", "nfs4", "cifs", "smb3", "ceph", "fuse.ceph", "fuse.glusterfs", "lustre", "gpfs",
-    "beegfs", "ocfs2", "gfs2",
+    "nfs",
+    "nfs4",
+    "cifs",
+    "smb3",
+    "ceph",
+    "fuse.ceph",
+    "fuse.glusterfs",
+    "lustre",
+    "gpfs",
+    "beegfs",
+    "ocfs2",
+    "gfs2",
 ];
 
 /// What the kubelet puts into these holds tokens and settings, and the target's kubelet fills its
@@ -129,7 +141,8 @@ impl MountMap {
         let mounts = mountinfo
             .iter()
             .map(|entry| {
-                let source = bind_of(bundle, mountinfo, entry).and_then(|bind| source_of(bind, entry));
+                let source =
+                    bind_of(bundle, mountinfo, entry).and_then(|bind| source_of(bind, entry));
                 let class = match &source {
                     None => MountClass::Internal,
                     Some(source) => classify(entry, source, &is_directory),
@@ -140,6 +153,7 @@ impl MountMap {
                     device: entry.device,
                     root: entry.root.clone(),
                     fs_type: entry.fs_type.clone(),
+                    fs_options: entry.super_options.clone(),
                     source,
                     class,
                 }
@@ -179,7 +193,11 @@ fn bind_of<'b>(
         return Some(bind);
     }
     // A mount that the bundle makes there is no part of the bind above it.
-    if bundle.mounts.iter().any(|mount| mount.destination == entry.mount_point) {
+    if bundle
+        .mounts
+        .iter()
+        .any(|mount| mount.destination == entry.mount_point)
+    {
         return None;
     }
     let parent = mountinfo.iter().find(|other| other.id == entry.parent)?;
@@ -189,7 +207,13 @@ fn bind_of<'b>(
 /// The host path that shows the same files as the mount.
 fn source_of(bind: &BundleMount, entry: &MountEntry) -> Option<PathBuf> {
     let below = entry.mount_point.strip_prefix(&bind.destination).ok()?;
-    Some(bind.bind_source.as_ref()?.join(below).components().collect())
+    Some(
+        bind.bind_source
+            .as_ref()?
+            .join(below)
+            .components()
+            .collect(),
+    )
 }
 
 fn classify(
@@ -198,9 +222,11 @@ fn classify(
     is_directory: &impl Fn(&Path) -> bool,
 ) -> MountClass {
     let ephemeral = |reason| MountClass::ExternalEphemeral { reason };
-    let in_kubelet_volume = source
-        .components()
-        .any(|part| KUBELET_VOLUMES.iter().any(|volume| part.as_os_str() == *volume));
+    let in_kubelet_volume = source.components().any(|part| {
+        KUBELET_VOLUMES
+            .iter()
+            .any(|volume| part.as_os_str() == *volume)
+    });
     if NETWORK_FILE_SYSTEMS.contains(&entry.fs_type.as_str()) {
         MountClass::ExternalPersistent
     } else if entry.fs_type != "tmpfs" {
@@ -257,7 +283,11 @@ mod tests {
                 bind("/secrets", "/run/secrets", true),
                 bind("/x.sock", "/run/x.sock", true),
                 bind("/share", "/mnt/share", true),
-                bind("/token", "/var/lib/kubelet/pods/u/volumes/kubernetes.io~projected/t", true),
+                bind(
+                    "/token",
+                    "/var/lib/kubelet/pods/u/volumes/kubernetes.io~projected/t",
+                    true,
+                ),
             ],
             annotations: Default::default(),
         };
@@ -267,7 +297,10 @@ mod tests {
 
     fn class(destination: &str) -> MountClass {
         let map = map();
-        let found = map.mounts.iter().find(|mount| mount.destination == Path::new(destination));
+        let found = map
+            .mounts
+            .iter()
+            .find(|mount| mount.destination == Path::new(destination));
         found.unwrap().class.clone()
     }
 

@@ -54,7 +54,10 @@ impl std::fmt::Display for OtherUser {
             kind,
             file,
         } = self;
-        write!(f, "pid {pid} ({command}, cgroup {cgroup}) by {kind} on {file}")
+        write!(
+            f,
+            "pid {pid} ({command}, cgroup {cgroup}) by {kind} on {file}"
+        )
     }
 }
 
@@ -160,14 +163,21 @@ mod tests {
         let extent = Extent::Inodes(HashSet::from([file.metadata().unwrap().ino()]));
         let own = i32::try_from(std::process::id()).unwrap();
         let users = other_users(device, &extent, &HashSet::new()).unwrap();
-        assert!(users.iter().any(|user| user.pid == own && user.file.ends_with("held")));
+        assert!(
+            users
+                .iter()
+                .any(|user| user.pid == own && user.file.ends_with("held"))
+        );
         let users = other_users(device, &extent, &HashSet::from([own])).unwrap();
         assert_eq!(users, vec![]);
     }
 
     #[test]
     fn the_longest_cgroup_path_counts() {
-        assert_eq!(cgroup_path(b"2:cpu:/default/x\n1:name=systemd:/\n0::/\n"), "/default/x");
+        assert_eq!(
+            cgroup_path(b"2:cpu:/default/x\n1:name=systemd:/\n0::/\n"),
+            "/default/x"
+        );
         assert_eq!(cgroup_path(b""), "/");
     }
 

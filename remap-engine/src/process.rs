@@ -164,6 +164,18 @@ impl Process {
         String::from_utf8_lossy(name.trim_ascii_end()).into_owned()
     }
 
+    /// Whether it has ended: it is gone, or a zombie that waits for its parent (proc_pid_stat(5)).
+    #[must_use]
+    pub fn has_ended(&self) -> bool {
+        let Ok(stat) = self.read("stat") else {
+            return true;
+        };
+        // The state follows the command name, which is in parentheses and may hold any byte.
+        let state = stat.rsplit(|byte| *byte == b')').next();
+        let state = state.unwrap_or_default().trim_ascii_start().first();
+        matches!(state, Some(b'Z' | b'X') | None)
+    }
+
     /// Its children, of all its threads.
     ///
     /// # Errors
@@ -173,7 +185,8 @@ impl Process {
         for thread in self.list("task")? {
             let text = self.read(&format!("task/{}/children", thread.to_string_lossy()))?;
             let pids = text.split(u8::is_ascii_whitespace);
-            children.extend(pids.filter_map(|pid| std::str::from_utf8(pid).ok()?.parse::<i32>().ok()));
+            children
+                .extend(pids.filter_map(|pid| std::str::from_utf8(pid).ok()?.parse::<i32>().ok()));
         }
         Ok(children)
     }
@@ -372,9 +385,17 @@ mod tests {
         let found = uses.iter().find(|one| one.kind == UseKind::Fd(fd)).unwrap();
         assert_eq!((found.links, found.size_bytes), (0, 3));
         assert!(strip_deleted(&found.name).is_some());
-        assert!(own.mounts().unwrap().iter().any(|mount| mount.id == found.mount_id));
+        assert!(
+            own.mounts()
+                .unwrap()
+                .iter()
+                .any(|mount| mount.id == found.mount_id)
+        );
         assert!(uses.iter().any(|one| one.kind == UseKind::Exe));
-        assert!(uses.iter().any(|one| matches!(one.kind, UseKind::Mapping(..))));
+        assert!(
+            uses.iter()
+                .any(|one| matches!(one.kind, UseKind::Mapping(..)))
+        );
     }
 
     #[test]
@@ -394,12 +415,18 @@ mod tests {
 
     #[test]
     fn a_tree_holds_the_children() {
-        let mut child = std::process::Command::new("sleep").arg("60").spawn().unwrap();
+        let mut child = std::process::Command::new("sleep")
+            .arg("60")
+            .spawn()
+            .unwrap();
         let own = i32::try_from(std::process::id()).unwrap();
         let tree = process_tree(own).unwrap();
         let pid = i32::try_from(child.id()).unwrap();
+        let pinned = Process::pin(pid).unwrap();
+        assert!(!pinned.has_ended());
         child.kill().unwrap();
         child.wait().unwrap();
+        assert!(pinned.has_ended());
         assert!(tree.iter().any(|process| process.pid() == pid));
     }
 

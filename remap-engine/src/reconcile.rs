@@ -16,7 +16,9 @@ pub type CarriedNames = HashMap<u64, HashSet<PathBuf>>;
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum Unaccounted {
     /// Its name is not carried.
-    #[error("file {id} of the dump needs the name {path:?} on {destination}, which the checkpoint does not carry")]
+    #[error(
+        "file {id} of the dump needs the name {path:?} on {destination}, which the checkpoint does not carry"
+    )]
     NameNotCarried {
         /// CRIU's id of the file.
         id: u32,
@@ -39,11 +41,7 @@ pub enum Unaccounted {
 
 /// Checks every regular file of the dump; returns those that a restore would not find.
 #[must_use]
-pub fn reconcile(
-    map: &MountMap,
-    carried: &CarriedNames,
-    files: &[DumpedFile],
-) -> Vec<Unaccounted> {
+pub fn reconcile(map: &MountMap, carried: &CarriedNames, files: &[DumpedFile]) -> Vec<Unaccounted> {
     files
         .iter()
         .filter_map(|file| {
@@ -62,8 +60,11 @@ fn check(mount: &Mount, carried: &CarriedNames, file: &DumpedFile) -> Option<Una
     match &mount.class {
         MountClass::Internal => None,
         MountClass::ExternalTmpfsPrivate => {
-            let found = name_on(mount, path)
-                .is_some_and(|name| carried.get(&mount.id).is_some_and(|names| names.contains(name)));
+            let found = name_on(mount, path).is_some_and(|name| {
+                carried
+                    .get(&mount.id)
+                    .is_some_and(|names| names.contains(name))
+            });
             (!found).then(|| Unaccounted::NameNotCarried {
                 id: file.id,
                 path: path.clone(),
@@ -97,6 +98,7 @@ mod tests {
             device: Device { major: 0, minor: 9 },
             root: "/".into(),
             fs_type: "tmpfs".into(),
+            fs_options: String::new(),
             source: None,
             class,
         }
@@ -130,15 +132,27 @@ mod tests {
     fn what_is_carried_is_found() {
         assert_eq!(check_one(2, "dev/shm/named", None), []);
         assert_eq!(check_one(2, "dev/shm", None), []);
-        assert_eq!(check_one(2, "dev/shm/gone (deleted)", linked("dev/shm/link_remap.4")), []);
-        assert_eq!(check_one(2, "dev/shm/gone (deleted)", Some(Remap::Ghost)), []);
+        assert_eq!(
+            check_one(2, "dev/shm/gone (deleted)", linked("dev/shm/link_remap.4")),
+            []
+        );
+        assert_eq!(
+            check_one(2, "dev/shm/gone (deleted)", Some(Remap::Ghost)),
+            []
+        );
     }
 
     #[test]
     fn what_is_not_carried_is_reported() {
         assert_eq!(check_one(2, "dev/shm/other", None).len(), 1);
-        assert_eq!(check_one(2, "dev/shm/x (deleted)", linked("dev/shm/link_remap.5")).len(), 1);
-        assert_eq!(check_one(3, "data/x (deleted)", linked("data/link_remap.4")).len(), 1);
+        assert_eq!(
+            check_one(2, "dev/shm/x (deleted)", linked("dev/shm/link_remap.5")).len(),
+            1
+        );
+        assert_eq!(
+            check_one(3, "data/x (deleted)", linked("data/link_remap.4")).len(),
+            1
+        );
     }
 
     #[test]

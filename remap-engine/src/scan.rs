@@ -54,7 +54,9 @@ pub enum ScanError {
         source: io::Error,
     },
     /// What is at the mount point is another mount.
-    #[error("mount {destination} (id {id}) is covered by another mount (id {found}); unmount the upper one")]
+    #[error(
+        "mount {destination} (id {id}) is covered by another mount (id {found}); unmount the upper one"
+    )]
     Covered {
         /// The mount point in the container.
         destination: PathBuf,
@@ -147,12 +149,13 @@ pub(crate) fn inodes_below(dir: &Path) -> io::Result<HashSet<u64>> {
 /// The process is gone, or another mount covers this one.
 pub fn open_mount(root: &Process, mount: &Mount) -> Result<OwnedFd, ScanError> {
     let dir = root.open_dir(&mount.destination)?;
-    let stat = rustix::fs::statx(&dir, "", AtFlags::EMPTY_PATH, StatxFlags::MNT_ID).map_err(
-        |errno| ScanError::System {
-            what: "stat a mount of the container",
-            source: errno.into(),
-        },
-    )?;
+    let stat =
+        rustix::fs::statx(&dir, "", AtFlags::EMPTY_PATH, StatxFlags::MNT_ID).map_err(|errno| {
+            ScanError::System {
+                what: "stat a mount of the container",
+                source: errno.into(),
+            }
+        })?;
     if stat.stx_mnt_id == mount.id {
         Ok(dir)
     } else {
@@ -168,7 +171,8 @@ pub fn open_mount(root: &Process, mount: &Mount) -> Result<OwnedFd, ScanError> {
 /// the container's init.
 #[must_use]
 pub fn name_state(root: &Process, one: &FileUse) -> NameState {
-    let leads_there = |name: &std::ffi::OsStr| root.identity(Path::new(name)) == Some((one.device, one.inode));
+    let leads_there =
+        |name: &std::ffi::OsStr| root.identity(Path::new(name)) == Some((one.device, one.inode));
     if leads_there(&one.name) {
         NameState::Live
     } else if strip_deleted(&one.name).is_some_and(leads_there) {

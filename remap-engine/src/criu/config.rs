@@ -44,7 +44,9 @@ pub struct DumpSettings {
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     /// The user's file.
-    #[error("cannot read the CRIU configuration {path}; correct the annotation {ANNOTATION} or the file")]
+    #[error(
+        "cannot read the CRIU configuration {path}; correct the annotation {ANNOTATION} or the file"
+    )]
     Read {
         /// The file.
         path: PathBuf,
@@ -200,16 +202,26 @@ mod tests {
 
     #[test]
     fn a_missing_newline_at_the_end_joins_no_options() {
-        assert!(config("tcp-close").for_dump(&settings()).contains("\ntcp-close\nlink-remap\nghost-limit 5242880\n"));
+        assert!(
+            config("tcp-close")
+                .for_dump(&settings())
+                .contains("\ntcp-close\nlink-remap\nghost-limit 5242880\n")
+        );
     }
 
     #[test]
     fn the_annotation_decides_which_file_is_read() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("c.conf");
-        assert_eq!(UserConfig::load(path.to_str()).unwrap(), UserConfig::default());
+        assert_eq!(
+            UserConfig::load(path.to_str()).unwrap(),
+            UserConfig::default()
+        );
         std::fs::write(&path, "shell-job\n").unwrap();
-        assert_eq!(UserConfig::load(path.to_str()).unwrap().for_restore(), "shell-job\n");
+        assert_eq!(
+            UserConfig::load(path.to_str()).unwrap().for_restore(),
+            "shell-job\n"
+        );
         assert_eq!(UserConfig::load(Some("")).unwrap(), UserConfig::default());
     }
 

@@ -80,7 +80,9 @@ pub enum FilesError {
     #[error(transparent)]
     Image(#[from] ImageError),
     /// A remap of type LINKED names no regular file.
-    #[error("remap-fpath.img replaces file {orig_id} by file {remap_id}, which files.img does not have")]
+    #[error(
+        "remap-fpath.img replaces file {orig_id} by file {remap_id}, which files.img does not have"
+    )]
     NoTarget {
         /// The file whose name is gone.
         orig_id: u32,
@@ -137,10 +139,7 @@ fn join(
         .collect())
 }
 
-fn remap(
-    entry: &RemapFilePathEntry,
-    paths: &HashMap<u32, PathBuf>,
-) -> Result<Remap, FilesError> {
+fn remap(entry: &RemapFilePathEntry, paths: &HashMap<u32, PathBuf>) -> Result<Remap, FilesError> {
     let old = entry.remap_id & OLD_GHOST_BIT != 0;
     match entry.remap_type.unwrap_or(u32::from(old)) {
         0 => paths
@@ -189,30 +188,56 @@ mod tests {
     }
 
     fn remap_of(remaps: Vec<RemapFilePathEntry>) -> Result<Option<Remap>, FilesError> {
-        let files = vec![file(1, b"/dev/shm/a (deleted)"), file(2, b"/dev/shm/link_remap.1")];
+        let files = vec![
+            file(1, b"/dev/shm/a (deleted)"),
+            file(2, b"/dev/shm/link_remap.1"),
+        ];
         Ok(join(files, remaps)?[0].remap.clone())
     }
 
     #[test]
     fn each_type_of_remap() {
         let linked = Remap::Linked("dev/shm/link_remap.1".into());
-        assert_eq!(remap_of(remap_entry(2, Some(0))).unwrap(), Some(linked.clone()));
+        assert_eq!(
+            remap_of(remap_entry(2, Some(0))).unwrap(),
+            Some(linked.clone())
+        );
         assert_eq!(remap_of(remap_entry(2, None)).unwrap(), Some(linked));
-        assert_eq!(remap_of(remap_entry(2, Some(1))).unwrap(), Some(Remap::Ghost));
-        assert_eq!(remap_of(remap_entry(2 | OLD_GHOST_BIT, None)).unwrap(), Some(Remap::Ghost));
-        assert_eq!(remap_of(remap_entry(20, Some(2))).unwrap(), Some(Remap::Procfs));
+        assert_eq!(
+            remap_of(remap_entry(2, Some(1))).unwrap(),
+            Some(Remap::Ghost)
+        );
+        assert_eq!(
+            remap_of(remap_entry(2 | OLD_GHOST_BIT, None)).unwrap(),
+            Some(Remap::Ghost)
+        );
+        assert_eq!(
+            remap_of(remap_entry(20, Some(2))).unwrap(),
+            Some(Remap::Procfs)
+        );
         assert_eq!(remap_of(vec![]).unwrap(), None);
     }
 
     #[test]
     fn contradictions_are_errors() {
-        assert!(matches!(remap_of(remap_entry(9, Some(0))), Err(FilesError::NoTarget { .. })));
-        assert!(matches!(remap_of(remap_entry(2, Some(3))), Err(FilesError::UnknownType { .. })));
+        assert!(matches!(
+            remap_of(remap_entry(9, Some(0))),
+            Err(FilesError::NoTarget { .. })
+        ));
+        assert!(matches!(
+            remap_of(remap_entry(2, Some(3))),
+            Err(FilesError::UnknownType { .. })
+        ));
     }
 
     #[test]
     fn a_missing_image_is_named() {
         let dir = tempfile::tempdir().unwrap();
-        assert!(read(dir.path()).unwrap_err().to_string().contains("files.img"));
+        assert!(
+            read(dir.path())
+                .unwrap_err()
+                .to_string()
+                .contains("files.img")
+        );
     }
 }

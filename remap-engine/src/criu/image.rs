@@ -182,7 +182,12 @@ mod tests {
     #[test]
     fn another_type_is_refused_with_the_path() {
         let error = parse::<RemapFilePathEntry>(Path::new("x.img"), &image(&[]), Magic::Files);
-        assert!(error.unwrap_err().to_string().contains("x.img is no CRIU image of type Files"));
+        assert!(
+            error
+                .unwrap_err()
+                .to_string()
+                .contains("x.img is no CRIU image of type Files")
+        );
     }
 
     proptest! {

@@ -1,0 +1,207 @@
+//! The transaction with a dumper that does what runc and CRIU do, and fails where it is told to.
+//! The "container" is a child of the test; its mounts are the test's own, so nothing is carried.
+
+use super::*;
+use std::process::{Child, Command};
+use std::sync::Mutex;
+
+/// What the dumper does wrong.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Fault {
+    None,
+    Freeze,
+    Dump,
+    NoScript,
+    NoImages,
+    RuntimeAfterKill,
+}
+
+struct FakeDumper<'a> {
+    work: WorkDir,
+    image_dir: PathBuf,
+    init: Mutex<&'a mut Child>,
+    exit: bool,
+    fault: Fault,
+    log: Mutex<Vec<&'static str>>,
+}
+
+impl FakeDumper<'_> {
+    fn note(&self, what: &'static str) {
+        self.log.lock().unwrap().push(what);
+    }
+}
+
+impl Dumper for FakeDumper<'_> {
+    fn freeze(&self) -> Result<bool, BoxError> {
+        self.note("freeze");
+        if self.fault == Fault::Freeze {
+            return Err("cannot freeze".into());
+        }
+        Ok(true)
+    }
+
+    fn thaw(&self) -> Result<(), BoxError> {
+        self.note("thaw");
+        Ok(())
+    }
+
+    fn dump(&self) -> Result<(), BoxError> {
+        self.note("dump");
+        let config = std::fs::read_to_string(self.work.criu_config()).unwrap();
+        let script = config
+            .lines()
+            .next()
+            .unwrap()
+            .strip_prefix("action-script ")
+            .unwrap();
+        std::fs::write(self.image_dir.join("inventory.img"), b"x").unwrap();
+        if self.fault != Fault::NoImages {
+            let empty = [0x5456_4319u32, 0x5630_3138].map(u32::to_le_bytes).concat();
+            std::fs::write(self.image_dir.join("files.img"), empty).unwrap();
+        }
+        match self.fault {
+            Fault::Dump => return Err("criu failed".into()),
+            Fault::NoScript => return Ok(()),
+            _ => {}
+        }
+        // The script's side of the protocol, as `hold::ask` has it, without the environment.
+        let dir = std::fs::File::open(Path::new(script).parent().unwrap()).unwrap();
+        let socket = format!(
+            "/proc/self/fd/{}/hold.sock",
+            std::os::fd::AsRawFd::as_raw_fd(&dir)
+        );
+        let mut verdict = [0];
+        let mut stream = std::os::unix::net::UnixStream::connect(socket).unwrap();
+        std::io::Read::read_exact(&mut stream, &mut verdict).unwrap();
+        if verdict != *b"r" {
+            return Err("the script forbade it".into());
+        }
+        if self.exit {
+            let mut init = self.init.lock().unwrap();
+            init.kill().unwrap();
+            init.wait().unwrap();
+        }
+        if self.fault == Fault::RuntimeAfterKill {
+            return Err("runc was killed".into());
+        }
+        Ok(())
+    }
+}
+
+struct Outcome {
+    result: Result<RemapPlan, PhaseError>,
+    log: Vec<&'static str>,
+    images_left: bool,
+    init_lives: bool,
+    config_after: String,
+}
+
+fn run(exit: bool, fault: Fault) -> Outcome {
+    let root = tempfile::tempdir().unwrap();
+    let bundle = root.path().join("bundle");
+    std::fs::create_dir(&bundle).unwrap();
+    std::fs::write(bundle.join("config.json"), r#"{"ociVersion":"1.0.2"}"#).unwrap();
+    crate::bundle::adopt(&bundle).unwrap();
+    let mut init = Command::new("sleep").arg("60").spawn().unwrap();
+    let request = CheckpointRequest {
+        bundle: bundle.clone(),
+        init_pid: i32::try_from(init.id()).unwrap(),
+        image_dir: root.path().join("images"),
+        exit,
+        options: DumpOptions::default(),
+        versions: BTreeMap::new(),
+        script: "/bin/true".into(),
+    };
+    let dumper = FakeDumper {
+        work: WorkDir::of(&bundle),
+        image_dir: request.image_dir.clone(),
+        init: Mutex::new(&mut init),
+        exit,
+        fault,
+        log: Mutex::default(),
+    };
+    let result = checkpoint(&request, &dumper);
+    let log = dumper.log.into_inner().unwrap();
+    let work = WorkDir::of(&bundle);
+    assert!(!work.hold().exists(), "the meeting point stays");
+    let outcome = Outcome {
+        result,
+        log,
+        images_left: request.image_dir.exists(),
+        init_lives: init.try_wait().unwrap().is_none(),
+        config_after: std::fs::read_to_string(work.criu_config()).unwrap_or_default(),
+    };
+    init.kill().unwrap();
+    init.wait().unwrap();
+    outcome
+}
+
+#[test]
+fn leave_running_ends_with_running_tasks_and_a_sealed_checkpoint() {
+    let outcome = run(false, Fault::None);
+    assert_eq!(outcome.result.unwrap().version, plan::PLAN_VERSION);
+    assert_eq!(outcome.log, ["freeze", "dump", "thaw"]);
+    assert!(outcome.images_left && outcome.init_lives);
+    assert!(!outcome.config_after.contains("action-script"));
+}
+
+#[test]
+fn exit_ends_the_tasks_and_never_thaws_them() {
+    let outcome = run(true, Fault::None);
+    outcome.result.unwrap();
+    assert_eq!(outcome.log, ["freeze", "dump"]);
+    assert!(outcome.images_left && !outcome.init_lives);
+}
+
+#[test]
+fn whatever_fails_the_tasks_run_again_and_nothing_stays() {
+    for exit in [false, true] {
+        for fault in [Fault::Freeze, Fault::Dump, Fault::NoScript, Fault::NoImages] {
+            let outcome = run(exit, fault);
+            assert!(outcome.result.is_err(), "{fault:?}");
+            assert!(!outcome.images_left, "{fault:?}");
+            assert!(outcome.init_lives, "{fault:?}");
+            if fault != Fault::Freeze {
+                assert_eq!(outcome.log.last(), Some(&"thaw"), "{fault:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn an_error_after_the_tasks_have_ended_does_not_lose_the_checkpoint() {
+    let outcome = run(true, Fault::RuntimeAfterKill);
+    outcome.result.unwrap();
+    assert!(outcome.images_left && !outcome.init_lives);
+}
+
+#[test]
+fn a_container_of_another_shim_is_refused_untouched() {
+    let root = tempfile::tempdir().unwrap();
+    std::fs::write(root.path().join("config.json"), r#"{"ociVersion":"1.0.2"}"#).unwrap();
+    let request = CheckpointRequest {
+        bundle: root.path().into(),
+        init_pid: 1,
+        image_dir: root.path().join("images"),
+        exit: false,
+        options: DumpOptions::default(),
+        versions: BTreeMap::new(),
+        script: "/bin/true".into(),
+    };
+    struct Never;
+    impl Dumper for Never {
+        fn freeze(&self) -> Result<bool, BoxError> {
+            Err("called".into())
+        }
+        fn thaw(&self) -> Result<(), BoxError> {
+            Err("called".into())
+        }
+        fn dump(&self) -> Result<(), BoxError> {
+            Err("called".into())
+        }
+    }
+    let error = checkpoint(&request, &Never).unwrap_err();
+    assert_eq!(error.phase, Phase::Prepare);
+    assert!(crate::phase::report(&error).contains("create it anew"));
+    assert!(!request.image_dir.exists());
+}

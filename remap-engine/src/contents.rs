@@ -1,0 +1,147 @@
+//! Captures the contents of all carried mounts of a frozen container.
+
+use std::collections::{HashMap, HashSet};
+use std::fs::File;
+use std::io;
+use std::os::fd::AsFd;
+use std::path::{Path, PathBuf};
+
+use crate::carry::{self, CaptureError, Captured};
+use crate::mountinfo::Device;
+use crate::mountmap::{Mount, MountMap};
+use crate::private;
+use crate::process::Process;
+use crate::reconcile::CarriedNames;
+use crate::scan::{self, ScanError};
+
+/// The contents of one carried file system.
+#[derive(Debug)]
+pub struct CapturedMount {
+    /// The mounts that show it: two binds of one directory are one archive.
+    pub mounts: Vec<Mount>,
+    /// Name of the archive in the image directory.
+    pub archive: String,
+    /// What is in it.
+    pub captured: Captured,
+}
+
+/// The contents of a mount cannot be carried.
+#[derive(Debug, thiserror::Error)]
+pub enum ContentsError {
+    /// The mount cannot be opened.
+    #[error(transparent)]
+    Open(#[from] ScanError),
+    /// The archive cannot be made.
+    #[error("cannot make {path}")]
+    Create {
+        /// The archive.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// A file cannot be read, or the archive cannot be written.
+    #[error("cannot save the contents of {destination}")]
+    Capture {
+        /// Mount point.
+        destination: PathBuf,
+        /// Why.
+        #[source]
+        source: CaptureError,
+    },
+    /// Two mounts show different parts of one file system, and an inode has a name in both.
+    #[error(
+        "inode {inode} has names on {one} and on {other}, which are carried apart: it would become two files; bind the directory that holds both, or remove one name"
+    )]
+    Split {
+        /// The inode.
+        inode: u64,
+        /// Mount point.
+        one: PathBuf,
+        /// Mount point.
+        other: PathBuf,
+    },
+}
+
+/// Saves every carried mount into an archive `remap-mount-N.tar` of its own in `image_dir`.
+///
+/// # Errors
+/// See [`ContentsError`]; archives that were made stay, for the caller to remove.
+pub fn capture(
+    root: &Process,
+    map: &MountMap,
+    image_dir: &Path,
+) -> Result<Vec<CapturedMount>, ContentsError> {
+    let mut done: Vec<CapturedMount> = Vec::new();
+    for mount in map.carried() {
+        let same = |one: &&mut CapturedMount| {
+            one.mounts
+                .first()
+                .is_some_and(|first| (first.device, &first.root) == (mount.device, &mount.root))
+        };
+        if let Some(known) = done.iter_mut().find(same) {
+            known.mounts.push(mount.clone());
+            continue;
+        }
+        let archive = format!("remap-mount-{}.tar", done.len());
+        let captured = capture_one(root, mount, &image_dir.join(&archive))?;
+        done.push(CapturedMount {
+            mounts: vec![mount.clone()],
+            archive,
+            captured,
+        });
+    }
+    check_whole(&done)?;
+    Ok(done)
+}
+
+fn capture_one(root: &Process, mount: &Mount, path: &Path) -> Result<Captured, ContentsError> {
+    let dir = scan::open_mount(root, mount)?;
+    let out: File = private::create_file(path).map_err(|source| ContentsError::Create {
+        path: path.to_owned(),
+        source,
+    })?;
+    carry::capture(dir.as_fd(), out).map_err(|source| ContentsError::Capture {
+        destination: mount.destination.clone(),
+        source,
+    })
+}
+
+/// No inode may be in two archives.
+fn check_whole(done: &[CapturedMount]) -> Result<(), ContentsError> {
+    let mut seen: HashMap<(Device, u64), &Path> = HashMap::new();
+    for one in done {
+        let Some(mount) = one.mounts.first() else {
+            continue;
+        };
+        let inodes: HashSet<u64> = one.captured.entries.iter().map(|entry| entry.ino).collect();
+        for inode in inodes {
+            if let Some(other) = seen.insert((mount.device, inode), &mount.destination) {
+                return Err(ContentsError::Split {
+                    inode,
+                    one: other.to_owned(),
+                    other: mount.destination.clone(),
+                });
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The names that were saved, by the mounts that show them.
+#[must_use]
+pub fn names(done: &[CapturedMount]) -> CarriedNames {
+    let mut names = CarriedNames::new();
+    for one in done {
+        let paths: HashSet<PathBuf> = one
+            .captured
+            .entries
+            .iter()
+            .map(|entry| entry.path.clone())
+            .collect();
+        for mount in &one.mounts {
+            names.insert(mount.id, paths.clone());
+        }
+    }
+    names
+}

@@ -1,0 +1,217 @@
+//! Fits what a checkpoint carries to the mounts of the container on this host.
+
+use std::io;
+use std::path::PathBuf;
+
+use nix::sys::statfs::{TMPFS_MAGIC, statfs};
+use rustix::fs::{AtFlags, FileType, Statx, StatxAttributes, StatxFlags};
+
+use crate::bundle::Bundle;
+use crate::manifest::CarriedMount;
+use crate::mountinfo::{self, Device};
+use crate::ownership::Extent;
+use crate::scan::inodes_below;
+
+/// Where the contents of a carried mount go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    /// The archive in the image directory.
+    pub archive: String,
+    /// The directory on this host.
+    pub source: PathBuf,
+    /// Its `st_dev`.
+    pub device: Device,
+    /// Its inode number.
+    pub inode: u64,
+    /// Whether it is the root of its file system.
+    pub whole: bool,
+}
+
+impl Place {
+    /// What of the file system belongs to the place.
+    ///
+    /// # Errors
+    /// The directory cannot be listed.
+    pub fn extent(&self) -> io::Result<Extent> {
+        if self.whole {
+            Ok(Extent::Whole)
+        } else {
+            inodes_below(&self.source).map(Extent::Inodes)
+        }
+    }
+}
+
+/// A carried mount has no place here. Nothing was changed.
+#[derive(Debug, thiserror::Error)]
+pub enum FitError {
+    /// The container has no bind mount there.
+    #[error(
+        "the checkpoint carries the contents of {destination}, but the container has no bind mount there; add one from a tmpfs of this host"
+    )]
+    NoBind {
+        /// Mount point.
+        destination: PathBuf,
+    },
+    /// The source is missing or unusable.
+    #[error(
+        "the checkpoint carries the contents of {destination}, whose source on this host, {host_path}, cannot be used; make that directory and mount a tmpfs on it"
+    )]
+    Source {
+        /// Mount point.
+        destination: PathBuf,
+        /// The source.
+        host_path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// The source is on another kind of file system.
+    #[error(
+        "the checkpoint carries the contents of {destination}, a tmpfs, but its source on this host, {host_path}, is on no tmpfs; mount one there"
+    )]
+    NotTmpfs {
+        /// Mount point.
+        destination: PathBuf,
+        /// The source.
+        host_path: PathBuf,
+    },
+    /// Two mounts that were one file system are two here.
+    #[error(
+        "{destination} shared its files with another mount when the container was checkpointed; its source on this host, {host_path}, must be that mount's source, too: {expected}"
+    )]
+    Apart {
+        /// Mount point.
+        destination: PathBuf,
+        /// The source.
+        host_path: PathBuf,
+        /// The source of the other.
+        expected: PathBuf,
+    },
+}
+
+/// Finds the place of each carried mount; mounts that share an archive share a place.
+///
+/// # Errors
+/// See [`FitError`].
+pub fn fit(bundle: &Bundle, carried: &[CarriedMount]) -> Result<Vec<Place>, FitError> {
+    let mut places: Vec<Place> = Vec::new();
+    for mount in carried {
+        let place = place_of(bundle, mount)?;
+        let known = places.iter().find(|known| known.archive == place.archive);
+        match known {
+            None => places.push(place),
+            Some(known) if (known.device, known.inode) == (place.device, place.inode) => {}
+            Some(known) => {
+                return Err(FitError::Apart {
+                    destination: mount.destination.clone(),
+                    host_path: place.source,
+                    expected: known.source.clone(),
+                });
+            }
+        }
+    }
+    Ok(places)
+}
+
+fn place_of(bundle: &Bundle, mount: &CarriedMount) -> Result<Place, FitError> {
+    let destination = mount.destination.clone();
+    let Some(host_path) = bundle.host_path(&destination) else {
+        return Err(FitError::NoBind { destination });
+    };
+    let unusable = |source: io::Error| FitError::Source {
+        destination: destination.clone(),
+        host_path: host_path.clone(),
+        source,
+    };
+    let wanted = StatxFlags::BASIC_STATS | StatxFlags::MNT_ID;
+    let stat = rustix::fs::statx(rustix::fs::CWD, &host_path, AtFlags::empty(), wanted)
+        .map_err(|errno| unusable(errno.into()))?;
+    if FileType::from_raw_mode(stat.stx_mode.into()) != FileType::Directory {
+        return Err(unusable(io::ErrorKind::NotADirectory.into()));
+    }
+    let kind = statfs(&host_path).map_err(|errno| unusable(errno.into()))?;
+    if kind.filesystem_type() != TMPFS_MAGIC {
+        return Err(FitError::NotTmpfs {
+            destination,
+            host_path,
+        });
+    }
+    Ok(Place {
+        archive: mount.archive.clone(),
+        whole: is_whole(&stat).map_err(unusable)?,
+        source: host_path,
+        device: Device {
+            major: stat.stx_dev_major,
+            minor: stat.stx_dev_minor,
+        },
+        inode: stat.stx_ino,
+    })
+}
+
+/// Whether a directory is the root of a mount that shows its whole file system.
+fn is_whole(stat: &Statx) -> io::Result<bool> {
+    if !stat.stx_attributes.contains(StatxAttributes::MOUNT_ROOT) {
+        return Ok(false);
+    }
+    let text = std::fs::read("/proc/self/mountinfo")?;
+    let mounts = mountinfo::parse(&text)
+        .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
+    let mount = mounts.iter().find(|mount| mount.id == stat.stx_mnt_id);
+    Ok(mount.is_some_and(|mount| mount.root.as_os_str() == "/"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn carried(destination: &str) -> CarriedMount {
+        CarriedMount {
+            destination: destination.into(),
+            archive: "remap-mount-0.tar".into(),
+            fs_options: vec![],
+            bytes: 0,
+            entries: 1,
+        }
+    }
+
+    fn fit_to(mounts: &[(&str, &std::path::Path)]) -> Result<Vec<Place>, FitError> {
+        let bundle = Bundle {
+            path: "/b".into(),
+            mounts: mounts
+                .iter()
+                .map(|(destination, source)| crate::bundle::BundleMount {
+                    destination: destination.into(),
+                    bind_source: Some(source.into()),
+                    recursive: true,
+                })
+                .collect(),
+            annotations: Default::default(),
+        };
+        fit(&bundle, &[carried("/dev/shm"), carried("/shm2")])
+    }
+
+    #[test]
+    fn two_mounts_of_one_directory_are_one_place() {
+        let dir = tempfile::tempdir_in("/dev/shm").unwrap();
+        let places = fit_to(&[("/dev/shm", dir.path()), ("/shm2", dir.path())]).unwrap();
+        assert_eq!(places.len(), 1);
+        assert!(!places[0].whole);
+    }
+
+    #[test]
+    fn what_does_not_fit_is_named() {
+        let dir = tempfile::tempdir_in("/dev/shm").unwrap();
+        let other = tempfile::tempdir_in("/dev/shm").unwrap();
+        let disk = tempfile::tempdir_in("/var/tmp").unwrap();
+        let file = dir.path().join("file");
+        std::fs::write(&file, b"").unwrap();
+        let missing = dir.path().join("missing");
+        let error = |second| fit_to(&[("/dev/shm", dir.path()), ("/shm2", second)]).unwrap_err();
+        assert!(matches!(error(other.path()), FitError::Apart { .. }));
+        assert!(matches!(error(disk.path()), FitError::NotTmpfs { .. }));
+        assert!(matches!(error(&file), FitError::Source { .. }));
+        assert!(error(&missing).to_string().contains("mount a tmpfs on it"));
+        let none = fit_to(&[("/dev/shm", dir.path())]).unwrap_err();
+        assert!(none.to_string().contains("/shm2"));
+    }
+}

@@ -1,0 +1,198 @@
+//! The restore, as one transaction.
+//!
+//! Whatever fails, the mounts of the target are afterwards as they were, and nothing that the
+//! restore made stays.
+
+use std::collections::HashSet;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::bundle::Bundle;
+use crate::carry::{self, Mode, PopulateError, Populated, Recovery};
+use crate::criu::config::{self, UserConfig};
+use crate::fit::{self, Place};
+use crate::manifest::{DumpOptions, Manifest};
+use crate::ownership;
+use crate::phase::{BoxError, Phase, PhaseError};
+use crate::private;
+use crate::workdir::WorkDir;
+
+/// What is asked for.
+#[derive(Debug, Clone)]
+pub struct RestoreRequest {
+    /// The bundle of the container to be restored, adopted (see [`crate::bundle::adopt`]).
+    pub bundle: PathBuf,
+    /// The checkpoint.
+    pub image_dir: PathBuf,
+}
+
+/// How the tasks are restored: runc's part, given by the caller.
+pub trait Restorer {
+    /// Restores the tasks with CRIU, with the options that were recorded at the dump if it was
+    /// made by this engine.
+    ///
+    /// # Errors
+    /// CRIU failed; no task of the container is left.
+    fn restore(&self, options: Option<&DumpOptions>) -> Result<(), BoxError>;
+}
+
+/// Restores a checkpoint. One that the stock shim made has no manifest and is handed to CRIU as it
+/// is.
+///
+/// # Errors
+/// The phase that failed, and why. The mounts are as they were, and no task of the container is
+/// left; except if they cannot be put back, where the error says what is kept where.
+pub fn restore(request: &RestoreRequest, restorer: &dyn Restorer) -> Result<(), PhaseError> {
+    let bundle = Phase::Verify.run(|| Bundle::load(&request.bundle))?;
+    let manifest = Phase::Verify.run(|| verify(request))?;
+    let places = Phase::Fit.run(|| match &manifest {
+        Some(manifest) => fit::fit(&bundle, &manifest.mounts),
+        None => Ok(Vec::new()),
+    })?;
+    let work = WorkDir::of(&request.bundle);
+    let populated = Phase::Populate.run(|| populate_all(request, &bundle, &work, &places))?;
+    let options = manifest.as_ref().map(|manifest| &manifest.options);
+    match Phase::Restore.run(|| restorer.restore(options)) {
+        Ok(()) => Phase::Commit.run(|| finish(&work, populated, Populated::commit)),
+        Err(mut error) => {
+            if let Err(undo) = finish(&work, populated, Populated::rollback) {
+                error.source = format!("{}; moreover {undo}", error.source).into();
+            }
+            Err(error)
+        }
+    }
+}
+
+/// Takes back a restore whose process ended in the middle of it. Does nothing if there was none.
+///
+/// # Errors
+/// The mounts cannot be put back; the error says what is kept where.
+pub fn recover(bundle: &Path) -> Result<(), BoxError> {
+    let stash = WorkDir::of(bundle).stash();
+    for index in 0.. {
+        let journal = journal_path(&stash, index);
+        if !journal.exists() {
+            break;
+        }
+        if let Recovery::OtherTarget { stash: Some(stash) } = carry::recover(&journal)? {
+            let stash = stash.display();
+            tracing::warn!(%stash, "the mount that a restore had replaced is gone; its old contents are here");
+        }
+    }
+    Ok(())
+}
+
+fn verify(request: &RestoreRequest) -> Result<Option<Manifest>, BoxError> {
+    let manifest = Manifest::read(&request.image_dir)?;
+    if let Some(manifest) = &manifest {
+        manifest.verify(&request.image_dir)?;
+    }
+    Ok(manifest)
+}
+
+/// Populates every place; on failure those that were populated are put back.
+fn populate_all(
+    request: &RestoreRequest,
+    bundle: &Bundle,
+    work: &WorkDir,
+    places: &[Place],
+) -> Result<Vec<Populated>, BoxError> {
+    let user_config = UserConfig::load(bundle.user_criu_config())?;
+    private::create_dir(&work.stash())?;
+    config::write(&work.criu_config(), user_config.for_restore())?;
+    let mut done = Vec::new();
+    for (index, place) in places.iter().enumerate() {
+        match populate(request, work, index, place) {
+            Ok(populated) => done.push(populated),
+            Err(error) => {
+                finish(work, done, Populated::rollback)?;
+                return Err(error);
+            }
+        }
+    }
+    Ok(done)
+}
+
+fn populate(
+    request: &RestoreRequest,
+    work: &WorkDir,
+    index: usize,
+    place: &Place,
+) -> Result<Populated, BoxError> {
+    let others = ownership::other_users(place.device, &place.extent()?, &HashSet::new())?;
+    for other in &others {
+        tracing::info!(%other, target = %place.source.display(), "the target is in use: nothing there is replaced");
+    }
+    let mode = if others.is_empty() {
+        let stash = work.stash().join(format!("old-{index}.tar"));
+        Mode::Replace { stash }
+    } else {
+        Mode::Add
+    };
+    let populated = carry::populate(&carry::Request {
+        archive: &request.image_dir.join(&place.archive),
+        target: &place.source,
+        journal: &journal_path(&work.stash(), index),
+        mode,
+    });
+    populated.map_err(|source| {
+        let target = place.source.clone();
+        let users = others.iter().map(ToString::to_string).collect();
+        Box::new(PlaceError {
+            target,
+            users,
+            source,
+        })
+        .into()
+    })
+}
+
+/// A mount of the target cannot be populated.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot populate {target}{}", in_use(.users))]
+struct PlaceError {
+    target: PathBuf,
+    users: Vec<String>,
+    #[source]
+    source: PopulateError,
+}
+
+fn in_use(users: &[String]) -> String {
+    if users.is_empty() {
+        String::new()
+    } else {
+        format!(", which is in use by {}", users.join(", "))
+    }
+}
+
+/// Commits or takes back each populated place, and removes the directory of the stashes if all
+/// went well.
+fn finish(
+    work: &WorkDir,
+    populated: Vec<Populated>,
+    end: impl Fn(Populated) -> Result<(), PopulateError>,
+) -> Result<(), BoxError> {
+    let mut first_error = None;
+    for one in populated {
+        if let Err(error) = end(one) {
+            first_error.get_or_insert(error);
+        }
+    }
+    if let Some(error) = first_error {
+        return Err(crate::phase::report(&error).into());
+    }
+    remove_dir(&work.stash())
+}
+
+fn remove_dir(path: &Path) -> Result<(), BoxError> {
+    match std::fs::remove_dir(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(format!("cannot remove {}: {error}", path.display()).into())
+        }
+        _ => Ok(()),
+    }
+}
+
+fn journal_path(stash: &Path, index: usize) -> PathBuf {
+    stash.join(format!("journal-{index}.json"))
+}
