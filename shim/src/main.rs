@@ -1,2 +1,65 @@
-//! containerd runtime shim.
-fn main() {}
+//! containerd runtime shim that checkpoints and restores containers with files on external
+//! mounts.
+
+mod args;
+mod bootstrap;
+mod bundle;
+mod container;
+mod criu_log;
+mod delete;
+mod error;
+mod events;
+mod info;
+mod io;
+mod launch;
+mod log;
+mod mounts;
+mod options;
+mod process;
+mod publisher;
+mod reaper;
+mod runc;
+mod serve;
+mod shim;
+mod shim_cgroup;
+mod signal;
+mod socket;
+mod start;
+mod status;
+mod task;
+
+use std::{env, process::ExitCode};
+
+use args::Action;
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // containerd shows this when an action fails.
+            eprintln!("{error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> anyhow::Result<()> {
+    let (action, flags) = args::parse(env::args_os().skip(1))?;
+    match action {
+        Action::Start => start::start(&flags),
+        Action::Delete => {
+            log::to_stderr(flags.debug);
+            delete::delete(&flags)
+        }
+        Action::Serve => serve::serve(&flags),
+        Action::Info => info::info(),
+        Action::Version => {
+            println!("containerd-shim-remap-v2 {}", env!("CARGO_PKG_VERSION"));
+            Ok(())
+        }
+        Action::Help => {
+            print!("{}", args::USAGE);
+            Ok(())
+        }
+    }
+}

@@ -1,0 +1,170 @@
+//! A container and its processes.
+
+use std::{
+    collections::HashMap,
+    path::PathBuf,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use serde_json::Value;
+
+use crate::{
+    bundle::Bundle,
+    error::TaskError,
+    events,
+    launch::Launched,
+    options::Options,
+    process::Process,
+    publisher::Publisher,
+    reaper::Child,
+    runc::{Call, Runc},
+    signal::Signal,
+    status::{Machine, Op, Permit},
+};
+
+/// The container.
+#[derive(Debug)]
+pub(crate) struct Container {
+    /// Its id.
+    pub(crate) id: String,
+    /// Its bundle.
+    pub(crate) bundle: Bundle,
+    /// The options that it was created with.
+    pub(crate) options: Options,
+    /// The runtime, set up for it.
+    pub(crate) runc: Runc,
+    /// What start restores from.
+    pub(crate) checkpoint: Option<PathBuf>,
+    /// Whether other processes may outlive its init.
+    pub(crate) shares_pid_namespace: bool,
+    /// Its state.
+    pub(crate) machine: Machine,
+    /// Its init.
+    pub(crate) init: Process,
+    /// Its other processes.
+    pub(crate) execs: Mutex<HashMap<String, Arc<Exec>>>,
+}
+
+/// A process that was added to a container.
+#[derive(Debug)]
+pub(crate) struct Exec {
+    /// The process itself.
+    pub(crate) process: Process,
+    /// The OCI `process` object, as the client sent it.
+    pub(crate) spec: Value,
+}
+
+/// Init or exec: what requests with an `exec_id` mean.
+#[derive(Clone, Debug)]
+pub(crate) enum Target {
+    /// The container's init.
+    Init(Arc<Container>),
+    /// An exec.
+    Exec(Arc<Exec>),
+}
+
+impl Target {
+    /// The process that is meant.
+    pub(crate) fn process(&self) -> &Process {
+        match self {
+            Self::Init(container) => &container.init,
+            Self::Exec(exec) => &exec.process,
+        }
+    }
+}
+
+impl Container {
+    /// The process that a request means; its `exec_id` is empty for the init.
+    ///
+    /// # Errors
+    /// [`TaskError::NoProcess`].
+    pub(crate) fn target(self: &Arc<Self>, exec_id: &str) -> Result<Target, TaskError> {
+        if exec_id.is_empty() {
+            Ok(Target::Init(Arc::clone(self)))
+        } else {
+            self.exec(exec_id).map(Target::Exec)
+        }
+    }
+
+    /// An exec.
+    ///
+    /// # Errors
+    /// [`TaskError::NoProcess`].
+    pub(crate) fn exec(&self, exec_id: &str) -> Result<Arc<Exec>, TaskError> {
+        let exec = self.execs().get(exec_id).map(Arc::clone);
+        exec.ok_or_else(|| TaskError::NoProcess {
+            id: self.id.clone(),
+            exec_id: exec_id.to_owned(),
+        })
+    }
+
+    /// All execs; the lock is for looking, not for waiting.
+    pub(crate) fn execs(&self) -> MutexGuard<'_, HashMap<String, Arc<Exec>>> {
+        self.execs.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Begins `op`; see [`Machine::begin`].
+    ///
+    /// # Errors
+    /// [`TaskError::Refused`].
+    pub(crate) async fn begin(&self, op: Op) -> Result<Permit<'_>, TaskError> {
+        self.machine
+            .begin(op)
+            .await
+            .map_err(|refused| TaskError::Refused {
+                id: self.id.clone(),
+                refused,
+            })
+    }
+
+    /// Init runs from now on: keeps its streams, and will make its exit known.
+    pub(crate) fn init_runs(self: &Arc<Self>, launched: Launched, publisher: &Publisher) {
+        self.init.run(launched.child.pid(), launched.io);
+        let watch = Arc::clone(self).watch_init(launched.child, publisher.clone());
+        tokio::spawn(watch);
+    }
+
+    /// An exec runs from now on.
+    pub(crate) fn exec_runs(
+        self: &Arc<Self>,
+        exec: &Arc<Exec>,
+        launched: Launched,
+        publisher: &Publisher,
+    ) {
+        let Launched { child, io } = launched;
+        let pid = child.pid();
+        exec.process.run(pid, io);
+        publisher.publish(events::exec_started(&self.id, &exec.process.exec_id, pid));
+        let (id, exec, publisher) = (self.id.clone(), Arc::clone(exec), publisher.clone());
+        tokio::spawn(async move {
+            let exit = child.exited().await;
+            exec.process.finish(exit);
+            publisher.publish(events::exited(&id, &exec.process.exec_id, pid, exit));
+        });
+    }
+
+    /// Waits for init's end and makes it known, after the ends of all other processes: containerd
+    /// takes the task for finished with it.
+    async fn watch_init(self: Arc<Self>, init: Child, publisher: Publisher) {
+        let pid = init.pid();
+        let exit = init.exited().await;
+        self.machine.settle().await;
+        if self.shares_pid_namespace {
+            let kill = Call::Kill {
+                signal: Signal::KILL,
+                all: true,
+            };
+            if let Err(error) = self.runc.run(&kill).await {
+                tracing::debug!(id = self.id, %error, "no process is left to kill");
+            }
+        }
+        let execs: Vec<_> = self.execs().values().map(Arc::clone).collect();
+        for exec in execs.iter().filter(|exec| exec.process.runs()) {
+            exec.process.wait().await;
+        }
+        self.machine.stop();
+        self.init.finish(exit);
+        tracing::debug!(id = self.id, pid, status = exit.status, "init ended");
+        publisher.publish(events::exited(&self.id, "", pid, exit));
+    }
+}

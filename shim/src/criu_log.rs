@@ -1,0 +1,52 @@
+//! CRIU's log: keeping it where it outlives the operation, and finding the line that explains.
+
+use std::{
+    fs::File,
+    io::{self, Read, Seek, SeekFrom},
+    path::Path,
+};
+
+/// The end of a log is enough to find its last error.
+const TAIL: u64 = 256 << 10;
+
+/// The first error in the log: CRIU prints the cause first and then how each
+/// caller failed. A line looks like `(00.012345) Error (criu/file.c:12): message`.
+pub(crate) fn explanation(path: &Path) -> Option<String> {
+    let tail = tail(path).ok()?;
+    let text = String::from_utf8_lossy(&tail);
+    let line = text.lines().find(|line| line.contains("Error ("))?;
+    Some(
+        line.split_once(") ")
+            .map_or(line, |(_, rest)| rest)
+            .trim()
+            .to_owned(),
+    )
+}
+
+fn tail(path: &Path) -> io::Result<Vec<u8>> {
+    let mut file = File::open(path)?;
+    let length = file.metadata()?.len();
+    file.seek(SeekFrom::Start(length.saturating_sub(TAIL)))?;
+    let mut bytes = Vec::new();
+    file.take(TAIL).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_cause_comes_first() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("dump.log");
+        assert_eq!(explanation(&path), None);
+        let log = "(00.001) Dumping\n(00.002) Error (criu/a.c:1): the cause\n\
+                   (00.003) Error (criu/b.c:2): Dumping FAILED.\n";
+        std::fs::write(&path, log).unwrap();
+        assert_eq!(
+            explanation(&path).as_deref(),
+            Some("Error (criu/a.c:1): the cause")
+        );
+    }
+}

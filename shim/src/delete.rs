@@ -1,0 +1,85 @@
+//! The `delete` action: containerd runs it when a shim has died, or never came up. Everything of
+//! the container ends, and what the shim left outside the bundle (which containerd removes) goes.
+
+use std::{env, io::Write, process::Command, time::SystemTime};
+
+use anyhow::{Context, Result};
+use containerd_shim_protos::{
+    api::DeleteResponse,
+    protobuf::{Message, MessageField},
+};
+
+use crate::{
+    args::Flags,
+    bundle::{self, Bundle},
+    mounts,
+    options::Options,
+    runc, socket,
+};
+
+/// Performs the action and prints a `DeleteResponse`. Each step is tried, whatever became of the
+/// one before: what one cannot clean up, another still may.
+///
+/// # Errors
+/// When the bundle cannot be found or the response cannot be printed.
+pub(crate) fn delete(flags: &Flags) -> Result<()> {
+    let directory = if flags.bundle.as_os_str().is_empty() {
+        env::current_dir().context("cannot tell the bundle's path")?
+    } else {
+        flags.bundle.clone()
+    };
+    let bundle = Bundle::new(directory);
+    end_container(flags, &bundle);
+    if let Err(error) = mounts::unmount(&bundle.rootfs()) {
+        tracing::warn!(%error, "cannot unmount the root file system");
+    }
+    remove_socket(flags, &bundle);
+    let response = DeleteResponse {
+        pid: bundle::read_pid(&bundle.init_pid_file()).unwrap_or_default(),
+        exit_status: 128 + 9,
+        exited_at: MessageField::some(SystemTime::now().into()),
+        ..DeleteResponse::default()
+    };
+    let bytes = response
+        .write_to_bytes()
+        .context("cannot encode the response")?;
+    std::io::stdout()
+        .write_all(&bytes)
+        .context("cannot print the response")
+}
+
+fn end_container(flags: &Flags, bundle: &Bundle) {
+    let options = Options::load(bundle.path()).unwrap_or_else(|error| {
+        tracing::warn!(%error, "the container's options are lost; trying the defaults");
+        Options::default()
+    });
+    let output = Command::new(runc::binary(&options))
+        .arg("--root")
+        .arg(runc::root(&options, &flags.namespace))
+        .args(options.systemd_cgroup.then_some("--systemd-cgroup"))
+        .args(["delete", "--force", &flags.id])
+        .output();
+    match output {
+        Ok(output) if output.status.success() => {}
+        Ok(output) => tracing::warn!(
+            status = %output.status,
+            stderr = %String::from_utf8_lossy(&output.stderr).trim(),
+            "runc delete failed"
+        ),
+        Err(error) => tracing::warn!(%error, "cannot run runc delete"),
+    }
+}
+
+/// A shim that was killed leaves its socket. The one of a group may still serve others.
+fn remove_socket(flags: &Flags, bundle: &Bundle) {
+    let Ok(config) = bundle.config() else {
+        return;
+    };
+    let group = bundle::group(&config, &flags.id);
+    let path = socket::path(&flags.address, &flags.namespace, group, None);
+    if path.exists() && !socket::is_alive(&path) {
+        if let Err(error) = socket::remove(&path) {
+            tracing::warn!(%error, path = %path.display(), "cannot remove the dead shim's socket");
+        }
+    }
+}

@@ -1,0 +1,244 @@
+//! The errors of the task service, and the one place that maps them to ttrpc codes.
+
+use std::error::Error;
+
+use containerd_shim_protos::ttrpc::{self, Code};
+use thiserror::Error;
+
+use crate::{
+    bundle::BundleError, io::IoError, mounts::MountError, options::OptionsError,
+    reaper::ReaperError, runc::RuncError, status::Refused,
+};
+
+/// Why a request failed.
+#[derive(Debug, Error)]
+pub(crate) enum TaskError {
+    /// No such container here.
+    #[error("container {id} does not exist")]
+    NoContainer {
+        /// The container.
+        id: String,
+    },
+    /// No such exec in the container.
+    #[error("process {exec_id} does not exist in container {id}")]
+    NoProcess {
+        /// The container.
+        id: String,
+        /// The exec.
+        exec_id: String,
+    },
+    /// A second create.
+    #[error("container {id} already exists")]
+    ContainerExists {
+        /// The container.
+        id: String,
+    },
+    /// A second exec of the same id.
+    #[error("process {exec_id} already exists in container {id}")]
+    ProcessExists {
+        /// The container.
+        id: String,
+        /// The exec.
+        exec_id: String,
+    },
+    /// Not in this state.
+    #[error("cannot {} container {id}: it is {}", .refused.op, .refused.status)]
+    Refused {
+        /// The container.
+        id: String,
+        /// What was wished, and the state.
+        refused: Refused,
+    },
+    /// An exec that has no process yet.
+    #[error("process {exec_id} of container {id} has not been started")]
+    NotStarted {
+        /// The container.
+        id: String,
+        /// The exec.
+        exec_id: String,
+    },
+    /// An exec that was started before.
+    #[error("process {exec_id} of container {id} has been started already")]
+    Started {
+        /// The container.
+        id: String,
+        /// The exec.
+        exec_id: String,
+    },
+    /// A delete of what still runs.
+    #[error("cannot delete process {exec_id} of container {id}: it is running")]
+    StillRuns {
+        /// The container.
+        id: String,
+        /// The exec.
+        exec_id: String,
+    },
+    /// A signal to what has ended.
+    #[error("process already finished")]
+    Finished,
+    /// Not a signal.
+    #[error("{number} is not the number of a signal")]
+    Signal {
+        /// What came.
+        number: u32,
+    },
+    /// A field of the request that cannot be used.
+    #[error("{what} of the request cannot be used: {why}")]
+    Invalid {
+        /// The field.
+        what: &'static str,
+        /// What is wrong.
+        why: String,
+    },
+    /// Options that cannot be used.
+    #[error("the request's options cannot be used")]
+    Options(#[from] OptionsError),
+    /// runc failed; the wording is the Go shim's, which some clients look for.
+    #[error("OCI runtime {action} failed")]
+    Runc {
+        /// What it was to do.
+        action: &'static str,
+        /// What it says.
+        #[source]
+        source: RuncError,
+    },
+    /// CRIU failed.
+    #[error("{what} failed, see {log}{}", .line.as_ref().map(|line| format!(" ({line})")).unwrap_or_default())]
+    Criu {
+        /// The operation.
+        what: &'static str,
+        /// CRIU's log.
+        log: String,
+        /// The line of it that explains the failure.
+        line: Option<String>,
+        /// What runc says.
+        #[source]
+        source: RuncError,
+    },
+    /// A standard stream.
+    #[error(transparent)]
+    Io(#[from] IoError),
+    /// The bundle.
+    #[error(transparent)]
+    Bundle(#[from] BundleError),
+    /// The root file system.
+    #[error(transparent)]
+    Mount(#[from] MountError),
+    /// A process that cannot be waited for or signalled.
+    #[error(transparent)]
+    Reaper(#[from] ReaperError),
+    /// A file of the shim's own.
+    #[error("cannot write {path}")]
+    File {
+        /// The file.
+        path: std::path::PathBuf,
+        /// What the system said.
+        #[source]
+        source: std::io::Error,
+    },
+    /// Something that this shim does not do.
+    #[error("{what} is not supported by this shim")]
+    Unsupported {
+        /// The request.
+        what: &'static str,
+    },
+    /// The shim's own fault.
+    #[error("the shim failed while handling the request; its log says where")]
+    Internal,
+}
+
+impl TaskError {
+    /// The code that the Go shim gives in the same case, or would if it checked.
+    fn code(&self) -> Code {
+        match self {
+            Self::NoContainer { .. }
+            | Self::NoProcess { .. }
+            | Self::Finished
+            | Self::Reaper(ReaperError::Finished { .. }) => Code::NOT_FOUND,
+            Self::ContainerExists { .. } | Self::ProcessExists { .. } => Code::ALREADY_EXISTS,
+            Self::Refused { .. }
+            | Self::NotStarted { .. }
+            | Self::Started { .. }
+            | Self::StillRuns { .. } => Code::FAILED_PRECONDITION,
+            Self::Signal { .. }
+            | Self::Invalid { .. }
+            | Self::Options(OptionsError::Type { .. } | OptionsError::Decode { .. })
+            | Self::Io(IoError::Scheme { .. } | IoError::Input { .. }) => Code::INVALID_ARGUMENT,
+            Self::Unsupported { .. } => Code::UNIMPLEMENTED,
+            Self::Internal => Code::INTERNAL,
+            Self::Runc { .. }
+            | Self::Criu { .. }
+            | Self::Options(OptionsError::File { .. })
+            | Self::Io(
+                IoError::Open { .. }
+                | IoError::Pipe(_)
+                | IoError::Console(_)
+                | IoError::Logger { .. },
+            )
+            | Self::Bundle(_)
+            | Self::Mount(_)
+            | Self::Reaper(ReaperError::NotAChild { .. } | ReaperError::Kill { .. })
+            | Self::File { .. } => Code::UNKNOWN,
+        }
+    }
+}
+
+impl From<TaskError> for ttrpc::Error {
+    fn from(error: TaskError) -> Self {
+        Self::RpcStatus(ttrpc::get_status(error.code(), chain(&error)))
+    }
+}
+
+/// An error with its causes, outermost first.
+pub(crate) fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::status::{Op, Status};
+
+    fn status(error: TaskError) -> (Code, String) {
+        match ttrpc::Error::from(error) {
+            ttrpc::Error::RpcStatus(status) => (status.code(), status.message),
+            other => panic!("{other}"),
+        }
+    }
+
+    #[test]
+    fn the_caller_learns_what_runc_said() {
+        let error = TaskError::Runc {
+            action: "create",
+            source: RuncError::Failed {
+                command: "create",
+                status: 1,
+                message: "no such file".into(),
+            },
+        };
+        let expected = "OCI runtime create failed: no such file";
+        assert_eq!(status(error), (Code::UNKNOWN, expected.into()));
+    }
+
+    #[test]
+    fn a_refusal_names_the_state() {
+        let error = TaskError::Refused {
+            id: "c1".into(),
+            refused: Refused {
+                op: Op::Exec,
+                status: Status::Checkpointing { paused: false },
+            },
+        };
+        let expected = "cannot exec in container c1: it is being checkpointed";
+        assert_eq!(status(error), (Code::FAILED_PRECONDITION, expected.into()));
+        let error = TaskError::Reaper(ReaperError::Finished { pid: 1 });
+        assert_eq!(status(error).0, Code::NOT_FOUND);
+    }
+}

@@ -1,0 +1,166 @@
+//! What containerd asks for: a fifo's path, nothing, or a URI.
+
+use std::path::PathBuf;
+
+use super::IoError;
+
+/// The streams of a process, as a create or exec request has them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Stdio {
+    /// Where its input comes from.
+    pub(crate) stdin: String,
+    /// Where its output goes.
+    pub(crate) stdout: String,
+    /// Where its error output goes.
+    pub(crate) stderr: String,
+    /// Whether it has a terminal, which takes the place of all three.
+    pub(crate) terminal: bool,
+}
+
+/// The streams, understood.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Targets {
+    pub(super) stdin: Target,
+    pub(super) stdout: Target,
+    pub(super) stderr: Target,
+}
+
+impl Stdio {
+    /// Understands all three.
+    ///
+    /// # Errors
+    /// [`IoError::Scheme`], [`IoError::Input`].
+    pub(super) fn targets(&self) -> Result<Targets, IoError> {
+        let stdin = Target::parse(&self.stdin)?;
+        if !matches!(stdin, Target::Null | Target::Fifo(_)) {
+            return Err(IoError::Input {
+                uri: self.stdin.clone(),
+            });
+        }
+        let stdout = Target::parse(&self.stdout)?;
+        // One logger takes both outputs, as with the Go shim.
+        let stderr = match &stdout {
+            Target::Binary(_) => Target::Null,
+            _ => Target::parse(&self.stderr)?,
+        };
+        Ok(Targets {
+            stdin,
+            stdout,
+            stderr,
+        })
+    }
+
+    /// Checks the request before anything is made for it.
+    ///
+    /// # Errors
+    /// As the streams' opening would give them.
+    pub(crate) fn check(&self) -> Result<(), IoError> {
+        self.targets().map(drop)
+    }
+}
+
+/// One stream.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Target {
+    /// /dev/null
+    Null,
+    /// A fifo that containerd made.
+    Fifo(PathBuf),
+    /// A file to append to.
+    File(PathBuf),
+    /// A program that reads it.
+    Binary(BinaryUri),
+}
+
+/// A logger and its arguments: `binary:///path?key=value&…`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct BinaryUri {
+    /// The program.
+    pub(super) path: PathBuf,
+    /// Each key, followed by its value if that is not empty.
+    pub(super) args: Vec<String>,
+}
+
+impl Target {
+    fn parse(uri: &str) -> Result<Self, IoError> {
+        if uri.is_empty() {
+            return Ok(Self::Null);
+        }
+        let Some((scheme, rest)) = uri.split_once("://") else {
+            return Ok(Self::Fifo(uri.into()));
+        };
+        let (path, query) = rest.split_once('?').unwrap_or((rest, ""));
+        match scheme {
+            "fifo" => Ok(Self::Fifo(decoded(path))),
+            "file" => Ok(Self::File(decoded(path))),
+            "binary" => Ok(Self::Binary(BinaryUri {
+                path: decoded(path),
+                args: form_urlencoded::parse(query.as_bytes())
+                    .flat_map(|(key, value)| [key.into_owned(), value.into_owned()])
+                    .filter(|word| !word.is_empty())
+                    .collect(),
+            })),
+            _ => Err(IoError::Scheme {
+                uri: uri.to_owned(),
+                scheme: scheme.to_owned(),
+            }),
+        }
+    }
+}
+
+/// The path of a URI, `%xx` undone; a plus stays a plus there.
+fn decoded(path: &str) -> PathBuf {
+    let escaped = path
+        .replace('+', "%2B")
+        .replace('&', "%26")
+        .replace('=', "%3D");
+    form_urlencoded::parse(escaped.as_bytes())
+        .next()
+        .map(|(path, _)| path.into_owned())
+        .unwrap_or_default()
+        .into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn schemes() {
+        assert_eq!(Target::parse("").unwrap(), Target::Null);
+        for fifo in ["/run/f", "fifo:///run/f"] {
+            assert_eq!(Target::parse(fifo).unwrap(), Target::Fifo("/run/f".into()));
+        }
+        assert_eq!(
+            Target::parse("file:///var/a%20b+c=d").unwrap(),
+            Target::File("/var/a b+c=d".into())
+        );
+        let error = Target::parse("stream://x").unwrap_err().to_string();
+        assert!(error.contains("\"stream\" is not supported"), "{error}");
+    }
+
+    #[test]
+    fn nerdctls_logger() {
+        let uri = "binary:///usr/bin/nerdctl?_NERDCTL_INTERNAL_LOGGING=%2Fvar%2Flib%2Fnerdctl";
+        assert_eq!(
+            Target::parse(uri).unwrap(),
+            Target::Binary(BinaryUri {
+                path: "/usr/bin/nerdctl".into(),
+                args: vec![
+                    "_NERDCTL_INTERNAL_LOGGING".into(),
+                    "/var/lib/nerdctl".into()
+                ],
+            })
+        );
+    }
+
+    #[test]
+    fn input_comes_from_a_fifo_only() {
+        let stdio = Stdio {
+            stdin: "file:///x".into(),
+            ..Stdio::default()
+        };
+        assert!(matches!(stdio.check(), Err(IoError::Input { .. })));
+        assert!(Stdio::default().check().is_ok());
+    }
+}

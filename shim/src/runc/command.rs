@@ -1,0 +1,353 @@
+//! Typed runc commands and the command lines they become. The flags are those of runc 1.1; see
+//! runc-create(8), runc-checkpoint(8) and their kin.
+
+use std::{
+    ffi::OsString,
+    path::{Path, PathBuf},
+};
+
+use crate::signal::Signal;
+
+/// One runc sub-command on one container.
+#[derive(Clone, Debug)]
+pub(crate) enum Call {
+    /// `runc create`
+    Create(CreateArgs),
+    /// `runc start`
+    Start,
+    /// `runc exec --detach`
+    Exec(ExecArgs),
+    /// `runc kill`; `all` signals every process of the container's cgroup.
+    Kill {
+        /// What to send.
+        signal: Signal,
+        /// Every process, not only init.
+        all: bool,
+    },
+    /// `runc delete`; `force` kills what still runs.
+    Delete {
+        /// Kill what still runs.
+        force: bool,
+    },
+    /// `runc pause`
+    Pause,
+    /// `runc resume`
+    Resume,
+    /// `runc ps --format json`
+    Ps,
+    /// `runc state`
+    State,
+    /// `runc update`, limits read from a file.
+    Update {
+        /// A JSON file with an OCI `linux.resources` object.
+        resources: PathBuf,
+    },
+    /// `runc checkpoint`
+    Checkpoint(CheckpointArgs),
+    /// `runc restore --detach`
+    Restore(RestoreArgs),
+}
+
+/// What `create`, `exec` and `restore` need to start a process.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct CreateArgs {
+    /// The OCI bundle.
+    pub(crate) bundle: PathBuf,
+    /// Where runc writes the pid of the new process.
+    pub(crate) pid_file: PathBuf,
+    /// Where runc sends the terminal's master, if the process has a terminal.
+    pub(crate) console_socket: Option<PathBuf>,
+    /// MS_MOVE instead of pivot_root(2).
+    pub(crate) no_pivot: bool,
+    /// Keep the caller's session keyring.
+    pub(crate) no_new_keyring: bool,
+}
+
+/// Arguments of `runc exec`.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct ExecArgs {
+    /// A JSON file with an OCI `process` object.
+    pub(crate) process: PathBuf,
+    /// Where runc writes the pid of the new process.
+    pub(crate) pid_file: PathBuf,
+    /// Where runc sends the terminal's master, if the process has a terminal.
+    pub(crate) console_socket: Option<PathBuf>,
+}
+
+/// What CRIU is told to handle, at dump and at restore.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct CriuFlags {
+    /// Established TCP connections.
+    pub(crate) tcp_established: bool,
+    /// Unix sockets whose peer is outside.
+    pub(crate) ext_unix_sk: bool,
+    /// A terminal whose master is outside.
+    pub(crate) shell_job: bool,
+    /// File locks.
+    pub(crate) file_locks: bool,
+    /// Namespaces that are recreated empty (runc knows `network` only).
+    pub(crate) empty_namespaces: Vec<String>,
+}
+
+/// Arguments of `runc checkpoint`.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct CheckpointArgs {
+    /// Where the images go.
+    pub(crate) image_path: PathBuf,
+    /// Where CRIU's log and temporary files go.
+    pub(crate) work_path: PathBuf,
+    /// Images of an earlier pre-dump, relative to `image_path`.
+    pub(crate) parent_path: Option<PathBuf>,
+    /// The container goes on after the dump; else CRIU kills it.
+    pub(crate) leave_running: bool,
+    /// What CRIU is to handle.
+    pub(crate) criu: CriuFlags,
+}
+
+/// Arguments of `runc restore`.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct RestoreArgs {
+    /// How the process is started.
+    pub(crate) create: CreateArgs,
+    /// Where the images are.
+    pub(crate) image_path: PathBuf,
+    /// Where CRIU's log and temporary files go.
+    pub(crate) work_path: PathBuf,
+    /// What CRIU is to handle.
+    pub(crate) criu: CriuFlags,
+}
+
+impl Call {
+    /// The sub-command's name, for messages.
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            Self::Create(_) => "create",
+            Self::Start => "start",
+            Self::Exec(_) => "exec",
+            Self::Kill { .. } => "kill",
+            Self::Delete { .. } => "delete",
+            Self::Pause => "pause",
+            Self::Resume => "resume",
+            Self::Ps => "ps",
+            Self::State => "state",
+            Self::Update { .. } => "update",
+            Self::Checkpoint(_) => "checkpoint",
+            Self::Restore(_) => "restore",
+        }
+    }
+
+    /// The sub-command's argument vector for container `id`, without global options.
+    pub(crate) fn argv(&self, id: &str) -> Vec<OsString> {
+        let mut argv = Argv::new(self.name());
+        match self {
+            Self::Create(args) => argv.process(args),
+            Self::Exec(args) => argv
+                .path("--process", &args.process)
+                .path("--pid-file", &args.pid_file)
+                .flag("--detach", true)
+                .optional_path("--console-socket", args.console_socket.as_deref()),
+            Self::Kill { all, .. } => argv.flag("--all", *all),
+            Self::Delete { force } => argv.flag("--force", *force),
+            Self::Ps => argv.value("--format", "json"),
+            Self::Update { resources } => argv.path("--resources", resources),
+            Self::Checkpoint(args) => argv
+                .path("--image-path", &args.image_path)
+                .path("--work-path", &args.work_path)
+                .optional_path("--parent-path", args.parent_path.as_deref())
+                .flag("--leave-running", args.leave_running)
+                .criu(&args.criu),
+            Self::Restore(args) => argv
+                .path("--image-path", &args.image_path)
+                .path("--work-path", &args.work_path)
+                .flag("--detach", true)
+                .flag("--no-subreaper", true)
+                .process(&args.create)
+                .criu(&args.criu),
+            Self::Start | Self::Pause | Self::Resume | Self::State => &mut argv,
+        };
+        argv.word(id);
+        if let Self::Kill { signal, .. } = self {
+            argv.word(&signal.to_string());
+        }
+        argv.0
+    }
+}
+
+/// An argument vector under construction.
+struct Argv(Vec<OsString>);
+
+impl Argv {
+    fn new(name: &str) -> Self {
+        Self(vec![name.into()])
+    }
+
+    fn word(&mut self, word: &str) -> &mut Self {
+        self.0.push(word.into());
+        self
+    }
+
+    fn flag(&mut self, name: &str, on: bool) -> &mut Self {
+        if on {
+            self.word(name);
+        }
+        self
+    }
+
+    fn value(&mut self, name: &str, value: &str) -> &mut Self {
+        self.word(name).word(value)
+    }
+
+    fn path(&mut self, name: &str, path: &Path) -> &mut Self {
+        self.word(name);
+        self.0.push(path.into());
+        self
+    }
+
+    fn optional_path(&mut self, name: &str, path: Option<&Path>) -> &mut Self {
+        match path {
+            Some(path) => self.path(name, path),
+            None => self,
+        }
+    }
+
+    fn process(&mut self, args: &CreateArgs) -> &mut Self {
+        self.path("--bundle", &args.bundle)
+            .path("--pid-file", &args.pid_file)
+            .optional_path("--console-socket", args.console_socket.as_deref())
+            .flag("--no-pivot", args.no_pivot)
+            .flag("--no-new-keyring", args.no_new_keyring)
+    }
+
+    fn criu(&mut self, flags: &CriuFlags) -> &mut Self {
+        self.flag("--tcp-established", flags.tcp_established)
+            .flag("--ext-unix-sk", flags.ext_unix_sk)
+            .flag("--shell-job", flags.shell_job)
+            .flag("--file-locks", flags.file_locks);
+        for namespace in &flags.empty_namespaces {
+            self.value("--empty-ns", namespace);
+        }
+        self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line(call: &Call) -> String {
+        call.argv("c1")
+            .into_iter()
+            .map(|word| word.into_string().unwrap())
+            .collect::<Vec<_>>()
+            .join(" ")
+    }
+
+    fn create() -> CreateArgs {
+        CreateArgs {
+            bundle: "/b".into(),
+            pid_file: "/b/init.pid".into(),
+            ..CreateArgs::default()
+        }
+    }
+
+    #[test]
+    fn plain_commands() {
+        assert_eq!(line(&Call::Start), "start c1");
+        assert_eq!(line(&Call::Pause), "pause c1");
+        assert_eq!(line(&Call::Resume), "resume c1");
+        assert_eq!(line(&Call::State), "state c1");
+        assert_eq!(line(&Call::Ps), "ps --format json c1");
+        assert_eq!(line(&Call::Delete { force: false }), "delete c1");
+        assert_eq!(line(&Call::Delete { force: true }), "delete --force c1");
+    }
+
+    #[test]
+    fn the_signal_follows_the_id() {
+        let kill = |all| Call::Kill {
+            signal: Signal::new(34).unwrap(),
+            all,
+        };
+        assert_eq!(line(&kill(false)), "kill c1 34");
+        assert_eq!(line(&kill(true)), "kill --all c1 34");
+    }
+
+    #[test]
+    fn create_says_only_what_is_asked() {
+        assert_eq!(
+            line(&Call::Create(create())),
+            "create --bundle /b --pid-file /b/init.pid c1"
+        );
+        let all = CreateArgs {
+            console_socket: Some("/s".into()),
+            no_pivot: true,
+            no_new_keyring: true,
+            ..create()
+        };
+        assert_eq!(
+            line(&Call::Create(all)),
+            "create --bundle /b --pid-file /b/init.pid --console-socket /s --no-pivot \
+             --no-new-keyring c1"
+        );
+    }
+
+    #[test]
+    fn exec_is_detached() {
+        let args = ExecArgs {
+            process: "/p.json".into(),
+            pid_file: "/p.pid".into(),
+            console_socket: None,
+        };
+        assert_eq!(
+            line(&Call::Exec(args)),
+            "exec --process /p.json --pid-file /p.pid --detach c1"
+        );
+    }
+
+    #[test]
+    fn checkpoint_maps_every_option() {
+        let plain = CheckpointArgs {
+            image_path: "/i".into(),
+            work_path: "/w".into(),
+            ..CheckpointArgs::default()
+        };
+        assert_eq!(
+            line(&Call::Checkpoint(plain.clone())),
+            "checkpoint --image-path /i --work-path /w c1"
+        );
+        let all = CheckpointArgs {
+            parent_path: Some("../p".into()),
+            leave_running: true,
+            criu: CriuFlags {
+                tcp_established: true,
+                ext_unix_sk: true,
+                shell_job: true,
+                file_locks: true,
+                empty_namespaces: vec!["network".into()],
+            },
+            ..plain
+        };
+        assert_eq!(
+            line(&Call::Checkpoint(all)),
+            "checkpoint --image-path /i --work-path /w --parent-path ../p --leave-running \
+             --tcp-established --ext-unix-sk --shell-job --file-locks --empty-ns network c1"
+        );
+    }
+
+    #[test]
+    fn restore_is_detached_and_no_subreaper() {
+        let args = RestoreArgs {
+            create: create(),
+            image_path: "/i".into(),
+            work_path: "/w".into(),
+            criu: CriuFlags {
+                file_locks: true,
+                ..CriuFlags::default()
+            },
+        };
+        assert_eq!(
+            line(&Call::Restore(args)),
+            "restore --image-path /i --work-path /w --detach --no-subreaper --bundle /b \
+             --pid-file /b/init.pid --file-locks c1"
+        );
+    }
+}

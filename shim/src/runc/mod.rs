@@ -1,0 +1,327 @@
+//! Running runc (or a runtime with its command line) through the [`Reaper`].
+//!
+//! Usable from a task and, through `tokio::runtime::Handle::block_on`, from a blocking thread:
+//! nothing here needs the caller to be polled by the runtime's own thread.
+
+mod command;
+mod error;
+mod log;
+
+use std::{
+    ffi::OsString,
+    fs::File,
+    io::{Read, Seek},
+    os::fd::OwnedFd,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use rustix::fs::{MemfdFlags, memfd_create};
+use serde::Deserialize;
+
+pub(crate) use self::{
+    command::{Call, CheckpointArgs, CreateArgs, CriuFlags, ExecArgs, RestoreArgs},
+    error::RuncError,
+};
+use crate::{
+    options::Options,
+    reaper::{Child, Reaper},
+};
+
+/// Where runc keeps its state when the options name no root, as the Go shim has it.
+const DEFAULT_ROOT: &str = "/run/containerd/runc";
+
+/// Output beyond this many bytes is cut off.
+const MAX_OUTPUT: u64 = 4 << 20;
+
+/// Numbers the files that belong to one invocation.
+static SERIAL: AtomicU64 = AtomicU64::new(0);
+
+/// The runtime, set up for one container.
+#[derive(Clone, Debug)]
+pub(crate) struct Runc {
+    binary: OsString,
+    root: PathBuf,
+    systemd_cgroup: bool,
+    id: String,
+    bundle: PathBuf,
+    reaper: Arc<Reaper>,
+}
+
+/// The standard streams of a new container process, also runc's own while it starts it.
+#[derive(Debug)]
+pub(crate) struct ChildStdio {
+    /// Descriptor 0.
+    pub(crate) stdin: OwnedFd,
+    /// Descriptor 1.
+    pub(crate) stdout: OwnedFd,
+    /// Descriptor 2.
+    pub(crate) stderr: OwnedFd,
+}
+
+/// The status word of `runc state`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum RuncStatus {
+    /// Being created.
+    Creating,
+    /// Created, its program not started.
+    Created,
+    /// Running.
+    Running,
+    /// Frozen.
+    Paused,
+    /// Ended.
+    Stopped,
+}
+
+#[derive(Deserialize)]
+struct StateOutput {
+    status: RuncStatus,
+}
+
+impl Runc {
+    /// The runtime that `options` ask for.
+    pub(crate) fn new(
+        options: &Options,
+        namespace: &str,
+        id: &str,
+        bundle: &Path,
+        reaper: Arc<Reaper>,
+    ) -> Self {
+        Self {
+            binary: binary(options),
+            root: root(options, namespace),
+            systemd_cgroup: options.systemd_cgroup,
+            id: id.to_owned(),
+            bundle: bundle.to_owned(),
+            reaper,
+        }
+    }
+
+    /// Runs `call` to its end and returns its standard output.
+    ///
+    /// # Errors
+    /// [`RuncError`], with the last error that runc logged. What that means for the container is
+    /// up to the command.
+    pub(crate) async fn run(&self, call: &Call) -> Result<Vec<u8>, RuncError> {
+        let capture = |stream| {
+            let file = memfd_create(stream, MemfdFlags::CLOEXEC)
+                .map_err(|errno| self.spawn_error(call, errno.into()))?;
+            Ok::<_, RuncError>(File::from(file))
+        };
+        let (mut stdout, mut stderr) = (capture("runc-stdout")?, capture("runc-stderr")?);
+        let clone = |file: &File| {
+            file.try_clone()
+                .map(Stdio::from)
+                .map_err(|source| self.spawn_error(call, source))
+        };
+        let invocation = self.spawn(call, |command| {
+            command
+                .stdin(Stdio::null())
+                .stdout(clone(&stdout)?)
+                .stderr(clone(&stderr)?);
+            Ok(())
+        })?;
+        match invocation.finish(Some(&mut stderr)).await {
+            Ok(()) => Ok(read_back(&mut stdout)),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Starts `create`, `exec` or `restore` with the new process's standard streams.
+    ///
+    /// # Errors
+    /// [`RuncError::Spawn`] when runc itself cannot be started.
+    pub(crate) fn spawn_with(&self, call: &Call, io: ChildStdio) -> Result<Invocation, RuncError> {
+        self.spawn(call, |command| {
+            command.stdin(io.stdin).stdout(io.stdout).stderr(io.stderr);
+            Ok(())
+        })
+    }
+
+    /// What runc takes the container's state to be.
+    ///
+    /// # Errors
+    /// [`RuncError`]; also when runc's answer is not what runc(8) promises.
+    pub(crate) async fn state(&self) -> Result<RuncStatus, RuncError> {
+        self.json::<StateOutput>(&Call::State)
+            .await
+            .map(|state| state.status)
+    }
+
+    /// The pids of the container's processes, in the shim's pid namespace.
+    ///
+    /// # Errors
+    /// As [`Runc::state`].
+    pub(crate) async fn pids(&self) -> Result<Vec<u32>, RuncError> {
+        // `null` is what runc prints for no process at all.
+        self.json::<Option<Vec<u32>>>(&Call::Ps)
+            .await
+            .map(Option::unwrap_or_default)
+    }
+
+    async fn json<T: for<'a> Deserialize<'a>>(&self, call: &Call) -> Result<T, RuncError> {
+        let output = self.run(call).await?;
+        serde_json::from_slice(&output).map_err(|source| RuncError::Output {
+            command: call.name(),
+            id: self.id.clone(),
+            source,
+        })
+    }
+
+    fn spawn(
+        &self,
+        call: &Call,
+        streams: impl FnOnce(&mut Command) -> Result<(), RuncError>,
+    ) -> Result<Invocation, RuncError> {
+        let log = self.bundle.join(format!(
+            "runc-{}.log",
+            SERIAL.fetch_add(1, Ordering::Relaxed)
+        ));
+        let mut command = Command::new(&self.binary);
+        command
+            .arg("--root")
+            .arg(&self.root)
+            .arg("--log")
+            .arg(&log)
+            .args(["--log-format", "json"]);
+        if self.systemd_cgroup {
+            command.arg("--systemd-cgroup");
+        }
+        command.args(call.argv(&self.id)).current_dir(&self.bundle);
+        streams(&mut command)?;
+        let child = self
+            .reaper
+            .spawn(&mut command)
+            .map_err(|source| self.spawn_error(call, source))?;
+        Ok(Invocation {
+            command: call.name(),
+            child,
+            log: LogFile(log),
+        })
+    }
+
+    fn spawn_error(&self, call: &Call, source: std::io::Error) -> RuncError {
+        RuncError::Spawn {
+            binary: self.binary.clone(),
+            command: call.name(),
+            source,
+        }
+    }
+}
+
+/// The program to run: `binary_name` of the options, else `runc` from PATH.
+pub(crate) fn binary(options: &Options) -> OsString {
+    if options.binary_name.is_empty() {
+        "runc".into()
+    } else {
+        options.binary_name.clone().into()
+    }
+}
+
+/// The runtime's state directory, one for each containerd namespace.
+pub(crate) fn root(options: &Options, namespace: &str) -> PathBuf {
+    let base = if options.root.is_empty() {
+        DEFAULT_ROOT
+    } else {
+        &options.root
+    };
+    Path::new(base).join(namespace)
+}
+
+/// A running runc.
+#[derive(Debug)]
+pub(crate) struct Invocation {
+    command: &'static str,
+    child: Child,
+    log: LogFile,
+}
+
+impl Invocation {
+    /// Waits for its end; `stderr` is quoted if the log says nothing.
+    ///
+    /// # Errors
+    /// [`RuncError::Failed`] for any exit status but 0.
+    pub(crate) async fn finish(self, stderr: Option<&mut File>) -> Result<(), RuncError> {
+        let exit = self.child.exited().await;
+        if exit.status == 0 {
+            return Ok(());
+        }
+        let message = log::last_error(&self.log.read())
+            .or_else(|| stderr.map(read_back).and_then(|bytes| last_line(&bytes)))
+            .unwrap_or_else(|| format!("runc {} ended with status {}", self.command, exit.status));
+        Err(RuncError::Failed {
+            command: self.command,
+            status: exit.status,
+            message,
+        })
+    }
+}
+
+/// The log of one invocation, removed with it.
+#[derive(Debug)]
+struct LogFile(PathBuf);
+
+impl LogFile {
+    fn read(&self) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        if let Ok(file) = File::open(&self.0) {
+            // What could be read is all that is wanted.
+            let _ = file.take(MAX_OUTPUT).read_to_end(&mut bytes);
+        }
+        bytes
+    }
+}
+
+impl Drop for LogFile {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
+/// All that was written to a captured stream.
+fn read_back(file: &mut File) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    if file.rewind().is_ok() {
+        let _ = file.take(MAX_OUTPUT).read_to_end(&mut bytes);
+    }
+    bytes
+}
+
+fn last_line(bytes: &[u8]) -> Option<String> {
+    String::from_utf8_lossy(bytes)
+        .lines()
+        .map(str::trim)
+        .rfind(|line| !line.is_empty())
+        .map(str::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn roots_are_apart_by_namespace() {
+        let mut options = Options::default();
+        assert_eq!(
+            root(&options, "k8s.io"),
+            Path::new("/run/containerd/runc/k8s.io")
+        );
+        options.root = "/r".into();
+        assert_eq!(root(&options, "default"), Path::new("/r/default"));
+        assert_eq!(binary(&options), "runc");
+        options.binary_name = "/usr/bin/crun".into();
+        assert_eq!(binary(&options), "/usr/bin/crun");
+    }
+
+    #[test]
+    fn the_last_line_that_says_something() {
+        assert_eq!(last_line(b"a\nb\n\n").as_deref(), Some("b"));
+        assert_eq!(last_line(b"\n"), None);
+    }
+}

@@ -1,0 +1,195 @@
+//! Checkpoint: dumps a container, which then goes on as before, or ends.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use containerd_shim_protos::{
+    api::{CheckpointTaskRequest, Empty},
+    protobuf::{Message, UnknownValueRef},
+    shim::oci::CheckpointOptions,
+};
+use tokio::time;
+
+use crate::{
+    container::Container,
+    criu_log,
+    error::TaskError,
+    events, options,
+    runc::{Call, CheckpointArgs, CriuFlags, RuncError, RuncStatus},
+    shim::Shim,
+    status::{Op, Status},
+};
+
+/// The field of `CheckpointOptions` that containerd added after these protos were made.
+const PARENT_PATH: u32 = 10;
+
+/// CRIU has killed the tasks; their exits only have to be seen.
+const EXIT: Duration = Duration::from_secs(10);
+
+/// Dumps a container that runs or is paused. Whatever happens, one that runs goes on running and
+/// one that is paused stays paused, unless it was to exit and was dumped.
+///
+/// Meanwhile what would disturb the dump is refused ([`crate::status`]). Kill is not: whoever
+/// wants the container to end must be able to; the dump then fails.
+///
+/// # Errors
+/// [`TaskError::Criu`], with the line of CRIU's log that explains it.
+pub(super) async fn checkpoint(
+    shim: Arc<Shim>,
+    request: CheckpointTaskRequest,
+) -> Result<Empty, TaskError> {
+    let container = shim.container(&request.id)?;
+    let options = options::decode::<CheckpointOptions>(
+        request.options.as_ref(),
+        "containerd.runc.v1.CheckpointOptions",
+    )?
+    .unwrap_or_default();
+    if request.path.is_empty() {
+        return Err(TaskError::Invalid {
+            what: "path",
+            why: "it is empty".into(),
+        });
+    }
+    let permit = container.begin(Op::Checkpoint).await?;
+    let before = permit.before();
+    let result = dump(&container, args(&container, &request, &options)).await;
+    let exited = options.exit && result.is_ok();
+    if !exited {
+        put_back(&container, before).await;
+    }
+    permit.commit(before);
+    result?;
+    if exited && time::timeout(EXIT, container.init.wait()).await.is_err() {
+        tracing::warn!(id = container.id, "the container outlives its checkpoint");
+    }
+    tracing::info!(
+        id = container.id,
+        path = request.path,
+        exited,
+        "checkpointed"
+    );
+    shim.publisher
+        .publish(events::checkpointed(&container.id, &request.path));
+    Ok(Empty::new())
+}
+
+fn args(
+    container: &Container,
+    request: &CheckpointTaskRequest,
+    options: &CheckpointOptions,
+) -> CheckpointArgs {
+    let work_path = match options.work_path.as_str() {
+        "" => default_work_path(container),
+        path => path.into(),
+    };
+    CheckpointArgs {
+        image_path: request.path.clone().into(),
+        work_path,
+        parent_path: parent_path(options),
+        leave_running: !options.exit,
+        criu: CriuFlags {
+            tcp_established: options.open_tcp,
+            ext_unix_sk: options.external_unix_sockets,
+            shell_job: options.terminal,
+            file_locks: options.file_locks,
+            empty_namespaces: options.empty_namespaces.clone(),
+        },
+    }
+}
+
+fn default_work_path(container: &Container) -> PathBuf {
+    container.bundle.work().join("criu-work")
+}
+
+fn parent_path(options: &CheckpointOptions) -> Option<PathBuf> {
+    match options.unknown_fields().get(PARENT_PATH)? {
+        UnknownValueRef::LengthDelimited(bytes) => std::str::from_utf8(bytes)
+            .ok()
+            .filter(|path| !path.is_empty())
+            .map(PathBuf::from),
+        _ => None,
+    }
+}
+
+/// Runs the dump. CRIU's log is kept if it fails; a working directory that nobody asked for is
+/// not.
+async fn dump(container: &Container, args: CheckpointArgs) -> Result<(), TaskError> {
+    let work_path = args.work_path.clone();
+    std::fs::create_dir_all(&work_path).map_err(|source| TaskError::File {
+        path: work_path.clone(),
+        source,
+    })?;
+    let result = container.dump(args).await.map_err(|source| {
+        let log = keep_log(container, &work_path);
+        TaskError::Criu {
+            what: "checkpoint",
+            line: criu_log::explanation(&log),
+            log: log.display().to_string(),
+            source,
+        }
+    });
+    if work_path == default_work_path(container)
+        && let Err(error) = std::fs::remove_dir_all(&work_path)
+    {
+        tracing::warn!(%error, "CRIU's working directory is left over");
+    }
+    result
+}
+
+/// Copies the log to where the Go shim puts it; the path of the one that can be read.
+fn keep_log(container: &Container, work_path: &Path) -> PathBuf {
+    let log = work_path.join("dump.log");
+    let kept = container.bundle.path().join("criu-dump.log");
+    match std::fs::copy(&log, &kept) {
+        Ok(_) => kept,
+        Err(_) => log,
+    }
+}
+
+/// Puts the container into the state it had, if the dump has left it in another: CRIU thaws a
+/// frozen container when it fails at the wrong moment.
+async fn put_back(container: &Container, before: Status) {
+    let call = match (before, container.runc.state().await) {
+        (Status::Paused, Ok(RuncStatus::Running)) => Call::Pause,
+        (Status::Running, Ok(RuncStatus::Paused)) => Call::Resume,
+        (_, Ok(_)) => return,
+        (_, Err(error)) => {
+            tracing::warn!(id = container.id, %error, "cannot tell the state after a dump");
+            return;
+        }
+    };
+    tracing::info!(
+        id = container.id,
+        call = call.name(),
+        "the dump changed the state; undoing it"
+    );
+    if let Err(error) = container.runc.run(&call).await {
+        tracing::error!(id = container.id, %error, "the container is not as before the dump");
+    }
+}
+
+impl Container {
+    /// `runc checkpoint`, to its end.
+    ///
+    /// # Errors
+    /// What runc says.
+    async fn dump(&self, args: CheckpointArgs) -> Result<(), RuncError> {
+        self.runc.run(&Call::Checkpoint(args)).await.map(drop)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_parent_path_is_read_although_unknown() {
+        assert_eq!(parent_path(&CheckpointOptions::default()), None);
+        // Field 10, length-delimited, "../p".
+        let options = CheckpointOptions::parse_from_bytes(b"\x52\x04../p").unwrap();
+        assert_eq!(parent_path(&options), Some("../p".into()));
+    }
+}

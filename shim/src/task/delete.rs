@@ -1,0 +1,104 @@
+//! Delete: of a container that has ended or never ran, or of an exec.
+
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use containerd_shim_protos::{
+    api::{DeleteRequest, DeleteResponse},
+    protobuf::MessageField,
+};
+use tokio::time;
+
+use crate::{
+    container::Container,
+    error::TaskError,
+    events, mounts,
+    reaper::Exit,
+    runc::Call,
+    shim::Shim,
+    status::{Op, Status},
+};
+
+/// `runc delete` has killed a container that never ran; its exit only has to be seen.
+const EXIT: Duration = Duration::from_secs(10);
+
+/// Deletes what the request means.
+///
+/// # Errors
+/// [`TaskError`]; it can be tried again then.
+pub(super) async fn delete(
+    shim: Arc<Shim>,
+    request: DeleteRequest,
+) -> Result<DeleteResponse, TaskError> {
+    let container = shim.container(&request.id)?;
+    let (pid, exit) = if request.exec_id.is_empty() {
+        delete_container(&shim, &container).await?
+    } else {
+        delete_exec(&container, &request.exec_id).await?
+    };
+    Ok(DeleteResponse {
+        pid,
+        exit_status: exit.status,
+        exited_at: MessageField::some(exit.at.into()),
+        ..DeleteResponse::default()
+    })
+}
+
+async fn delete_container(
+    shim: &Shim,
+    container: &Arc<Container>,
+) -> Result<(u32, Exit), TaskError> {
+    let permit = container.begin(Op::Delete).await?;
+    match container.runc.run(&Call::Delete { force: false }).await {
+        Ok(_) => {}
+        // A container that was to be restored is nothing that runc knows.
+        Err(error) if error.is_missing_container() => {}
+        Err(source) => {
+            return Err(TaskError::Runc {
+                action: "delete",
+                source,
+            });
+        }
+    }
+    let pid = container.init.pid();
+    if pid == 0 || time::timeout(EXIT, container.init.wait()).await.is_err() {
+        container.init.finish(killed());
+    }
+    let exit = container.init.wait().await;
+    container.init.close_io().await;
+    for exec in container.execs().values() {
+        exec.process.finish(killed());
+    }
+    mounts::unmount(&container.bundle.rootfs())?;
+    tracing::info!(id = container.id, "deleted");
+    shim.publisher
+        .publish(events::deleted(&container.id, pid, exit));
+    shim.remove(&container.id);
+    permit.commit(Status::Deleted);
+    Ok((pid, exit))
+}
+
+async fn delete_exec(container: &Arc<Container>, exec_id: &str) -> Result<(u32, Exit), TaskError> {
+    let exec = container.exec(exec_id)?;
+    if exec.process.runs() {
+        return Err(TaskError::StillRuns {
+            id: container.id.clone(),
+            exec_id: exec_id.to_owned(),
+        });
+    }
+    exec.process.close_io().await;
+    container.execs().remove(exec_id);
+    // One that never ran: whoever waits for it need not wait any longer.
+    exec.process.finish(killed());
+    Ok((exec.process.pid(), exec.process.wait().await))
+}
+
+/// The end of what never ran.
+fn killed() -> Exit {
+    Exit {
+        status: 128 + 9,
+        at: SystemTime::now(),
+    }
+}
