@@ -5,6 +5,7 @@
 //! lack of room shows before anything is in place.
 
 use std::collections::HashSet;
+use std::os::fd::AsFd as _;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -124,19 +125,38 @@ fn additions(tree: &Tree, index: &Index) -> Result<Additions, PopulateError> {
         top: Vec::new(),
     };
     let mut conflicts = Vec::new();
+    let mut blocked = HashSet::new();
     for entry in &index.entries {
         let Some(parent) = entry.path.parent() else {
             continue;
         };
+        let path = entry.path.as_path();
         let is_directory = entry.node == Node::Directory;
+        if blocked.contains(parent) {
+            // One message about the directory is enough.
+            blocked.insert(path);
+            continue;
+        }
         let below_new = new_directories.contains(parent);
-        if below_new || is_free(tree, &entry.path, is_directory, &mut conflicts)? {
-            additions.all.push(entry.path.clone());
-            if !below_new {
-                additions.top.push(entry.path.clone());
+        let place = if below_new {
+            Place::Free
+        } else {
+            lookup(tree, path, is_directory)?
+        };
+        match place {
+            Place::Free => {
+                additions.all.push(path.to_owned());
+                if !below_new {
+                    additions.top.push(path.to_owned());
+                }
+                if is_directory {
+                    new_directories.insert(path);
+                }
             }
-            if is_directory {
-                new_directories.insert(entry.path.as_path());
+            Place::Merge => {}
+            Place::Taken => {
+                conflicts.push(path.to_owned());
+                blocked.insert(path);
             }
         }
     }
@@ -147,34 +167,30 @@ fn additions(tree: &Tree, index: &Index) -> Result<Additions, PopulateError> {
     }
 }
 
-/// Whether the name does not exist; one that stands in the way is a conflict.
-fn is_free(
-    tree: &Tree,
-    path: &Path,
-    is_directory: bool,
-    conflicts: &mut Vec<PathBuf>,
-) -> Result<bool, PopulateError> {
+/// What is at a name in the target.
+enum Place {
+    /// Nothing.
+    Free,
+    /// A directory, where the archive has one, too.
+    Merge,
+    /// Something that stands in the way.
+    Taken,
+}
+
+fn lookup(tree: &Tree, path: &Path, is_directory: bool) -> Result<Place, PopulateError> {
     match tree.pin(path).and_then(|pinned| pinned.stat()) {
-        Ok(stat) => {
-            if !is_directory || Kind::of(&stat) != Some(Kind::Directory) {
-                conflicts.push(path.to_owned());
-            }
-            Ok(false)
-        }
+        Ok(stat) if is_directory && Kind::of(&stat) == Some(Kind::Directory) => Ok(Place::Merge),
+        Ok(_) => Ok(Place::Taken),
         Err(error) => match error.raw_os_error().map(Errno::from_raw) {
-            Some(Errno::ENOENT) => Ok(true),
-            // A mount, a symbolic link or a file where a directory should be.
-            Some(Errno::EXDEV | Errno::ELOOP | Errno::ENOTDIR) => {
-                conflicts.push(path.to_owned());
-                Ok(false)
-            }
+            Some(Errno::ENOENT) => Ok(Place::Free),
+            // A mount, or since the parent was looked at a link or a file in its place.
+            Some(Errno::EXDEV | Errno::ELOOP | Errno::ENOTDIR) => Ok(Place::Taken),
             _ => Err(PopulateError::io("stat", tree.place(path))(error)),
         },
     }
 }
 
 fn open_stage(tree: &Tree, stage: &Path) -> Result<Tree, PopulateError> {
-    use std::os::fd::AsFd as _;
     let place = tree.place(stage);
     tree.directory(stage)
         .and_then(|fd| Tree::below(fd.as_fd(), place.clone()))

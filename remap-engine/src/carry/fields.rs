@@ -9,8 +9,8 @@ use tar::{EntryType, Header};
 
 use super::entry::{Attributes, PERMISSIONS, Timestamp};
 use super::error::Flaw;
+use super::headers::{RESERVED, SOCKET, XATTR_PREFIX};
 use super::pax;
-use super::write::{RESERVED, SOCKET, XATTR_PREFIX};
 use crate::text::escape;
 
 /// Longest path that the kernel takes, with its final NUL (PATH_MAX, limits.h).

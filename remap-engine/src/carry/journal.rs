@@ -30,6 +30,12 @@ pub(super) struct Journal {
     pub(super) step: Step,
 }
 
+/// The one field that every version has.
+#[derive(Deserialize)]
+struct Versioned {
+    version: u32,
+}
+
 /// Which directory is populated: the same path may be another tmpfs after a reboot.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Target {
@@ -131,7 +137,10 @@ impl JournalFile {
     pub(super) fn open(path: &Path) -> Result<Option<Self>, PopulateError> {
         let file = match File::open(path) {
             Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                remove_file(&leftover(path))?;
+                return Ok(None);
+            }
             Err(error) => return Err(PopulateError::io("open", path)(error)),
         };
         let mut text = Vec::new();
@@ -142,14 +151,12 @@ impl JournalFile {
             journal: path.to_owned(),
             reason,
         };
-        let journal: Journal =
-            serde_json::from_slice(&text).map_err(|error| unknown(error.to_string()))?;
-        if journal.version != VERSION {
-            return Err(unknown(format!(
-                "its version is {}, not {VERSION}",
-                journal.version
-            )));
+        let malformed = |error: serde_json::Error| unknown(error.to_string());
+        let Versioned { version } = serde_json::from_slice(&text).map_err(malformed)?;
+        if version != VERSION {
+            return Err(unknown(format!("its version is {version}, not {VERSION}")));
         }
+        let journal = serde_json::from_slice(&text).map_err(malformed)?;
         Ok(Some(Self {
             path: path.to_owned(),
             journal,
@@ -176,6 +183,7 @@ impl JournalFile {
 
     /// Ends the journal: nothing is left to undo.
     pub(super) fn remove(&self) -> Result<(), PopulateError> {
+        remove_file(&leftover(&self.path))?;
         remove_file(&self.path)
     }
 
@@ -185,6 +193,13 @@ impl JournalFile {
             .and_then(|text| private::write(&self.path, &text))
             .map_err(PopulateError::io("write", &self.path))
     }
+}
+
+/// What a crash inside [`private::write`] leaves.
+fn leftover(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".new");
+    name.into()
 }
 
 /// Removes a file; one that is gone already is no error.

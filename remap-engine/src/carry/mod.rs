@@ -11,6 +11,7 @@ mod entry;
 mod error;
 mod extract;
 mod fields;
+mod headers;
 mod index;
 mod journal;
 mod pax;

@@ -1,6 +1,9 @@
 //! Tests of capture and populate, on tmpfs, as root.
 
-mod failures;
+mod add;
+mod crash;
+mod hostile;
+mod mounts;
 mod round_trip;
 mod snapshot;
 mod trees;

@@ -5,13 +5,13 @@ use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 
 use proptest::prelude::*;
 
-use super::super::{Kind, Node, SkipReason, read_index};
+use super::super::{CaptureError, Kind, Node, SkipReason, read_index};
 use super::snapshot::{assert_same, snapshot};
 use super::trees::{make, sample, socket, tree};
 use super::*;
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(150))]
+    #![proptest_config(ProptestConfig::with_cases(96))]
 
     #[test]
     fn random_trees_come_back(items in tree()) {
@@ -164,4 +164,29 @@ fn other_tar_programs_read_the_archive() {
         seen.blocks = 0;
     }
     assert_same(&ours, &theirs);
+}
+
+#[test]
+fn deep_trees_come_back_up_to_what_the_kernel_takes() {
+    let ground = Ground::new();
+    let part = |byte: &str| [byte.repeat(240).as_str(); 12].join("/");
+    let (a, b) = (part("a"), part("b"));
+    fs::create_dir_all(ground.source().join(&a)).unwrap();
+    fs::write(ground.source().join(&a).join("file"), b"deep").unwrap();
+    let before = snapshot(ground.source());
+    ground.capture();
+    ground.replace().unwrap().commit().unwrap();
+    assert_same(&before, &snapshot(ground.target()));
+
+    // Longer than any path that can be opened at once (PATH_MAX).
+    fs::create_dir_all(ground.source().join(&b)).unwrap();
+    let first = "b".repeat(240);
+    fs::rename(
+        ground.source().join(&first),
+        ground.source().join(&a).join(&first),
+    )
+    .unwrap();
+    let out = File::create(ground.archive()).unwrap();
+    let error = capture(File::open(ground.source()).unwrap().as_fd(), out).unwrap_err();
+    assert!(matches!(error, CaptureError::Read { .. }), "{error}");
 }

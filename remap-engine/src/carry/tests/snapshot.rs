@@ -2,14 +2,13 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::ffi::OsString;
-use std::fs::{File, OpenOptions};
+use std::fs::OpenOptions;
 use std::io::Read as _;
 use std::os::unix::ffi::OsStringExt as _;
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use nix::fcntl::OFlag;
-use sha2::{Digest as _, Sha256};
 
 /// All that can be seen of a name but for the change time and the inode's number.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,7 +63,7 @@ fn visit(
         }
         names.sort();
     } else if metadata.is_file() {
-        contents = hash(&full);
+        contents = read(&full);
     } else if metadata.is_symlink() {
         contents = std::fs::read_link(&full)
             .unwrap()
@@ -106,27 +105,34 @@ fn visit(
     }
 }
 
-fn hash(path: &Path) -> Vec<u8> {
-    let mut file: File = OpenOptions::new()
+fn read(path: &Path) -> Vec<u8> {
+    let mut contents = Vec::new();
+    OpenOptions::new()
         .read(true)
         .custom_flags(OFlag::O_NOATIME.bits())
         .open(path)
+        .unwrap()
+        .read_to_end(&mut contents)
         .unwrap();
-    let mut hash = Sha256::new();
-    let mut chunk = vec![0; 1 << 20];
-    loop {
-        let count = file.read(&mut chunk).unwrap();
-        if count == 0 {
-            return hash.finalize().to_vec();
-        }
-        hash.update(&chunk[..count]);
-    }
+    contents
 }
 
 /// Compares two snapshots, and names what differs.
 pub(super) fn assert_same(old: &BTreeMap<PathBuf, Seen>, new: &BTreeMap<PathBuf, Seen>) {
     for (path, seen) in old {
-        assert_eq!(Some(seen), new.get(path), "at {}", path.display());
+        let Some(other) = new.get(path) else {
+            panic!("{} is gone", path.display());
+        };
+        assert!(
+            seen.contents == other.contents,
+            "contents of {}",
+            path.display()
+        );
+        let plain = |seen: &Seen| Seen {
+            contents: Vec::new(),
+            ..seen.clone()
+        };
+        assert_eq!(plain(seen), plain(other), "at {}", path.display());
     }
     for path in new.keys() {
         assert!(old.contains_key(path), "{} is new", path.display());

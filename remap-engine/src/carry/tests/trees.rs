@@ -123,7 +123,7 @@ pub(super) fn make(root: &Path, items: &[Item], sockets: bool) {
                     let data = vec![*byte; (*length).into()];
                     file.write_all_at(&data, (*offset).into()).unwrap();
                 }
-                let length = file.metadata().unwrap().len() as i64;
+                let length = i64::try_from(file.metadata().unwrap().len()).unwrap();
                 if *reserved && length > 0 {
                     fallocate(&file, FallocateFlags::empty(), 0, length).unwrap();
                 }

@@ -1,1 +1,0 @@
-//! What holds after each way to fail.
