@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use crate::criu::config::{ANNOTATION, USER_ANNOTATION};
+use crate::criu::config::{self, ANNOTATION, USER_ANNOTATION, UserConfig};
 use crate::private;
 use crate::workdir::WorkDir;
 
@@ -45,9 +45,20 @@ pub enum BundleError {
         #[source]
         source: oci_spec::OciSpecError,
     },
-    /// It cannot be changed.
-    #[error("cannot point {ANNOTATION} in {path} to the engine's CRIU configuration")]
-    Adopt {
+}
+
+/// A bundle cannot be adopted.
+#[derive(Debug, thiserror::Error)]
+pub enum AdoptError {
+    /// Its configuration cannot be read.
+    #[error(transparent)]
+    Bundle(#[from] BundleError),
+    /// CRIU's configuration cannot be read or written.
+    #[error(transparent)]
+    Criu(#[from] config::ConfigError),
+    /// A file of it cannot be changed.
+    #[error("cannot change {path} to make CRIU read the engine's configuration")]
+    Config {
         /// The file.
         path: PathBuf,
         /// Why.
@@ -78,7 +89,12 @@ impl Bundle {
     /// The user's own value of the annotation that names CRIU's configuration.
     #[must_use]
     pub fn user_criu_config(&self) -> Option<&str> {
-        self.annotations.get(USER_ANNOTATION).map(String::as_str)
+        let annotation = if self.is_adopted() {
+            USER_ANNOTATION
+        } else {
+            ANNOTATION
+        };
+        self.annotations.get(annotation).map(String::as_str)
     }
 
     /// Whether CRIU reads the engine's configuration for this container: see [`adopt`].
@@ -119,18 +135,22 @@ impl Bundle {
 /// dump and restore, and keeps what the user had put there in [`USER_ANNOTATION`].
 ///
 /// Must run before the runtime creates the container: runc remembers the annotations of that
-/// moment. A bundle that is adopted already stays as it is.
+/// moment. A bundle that is adopted already stays as it is. Between dumps the file holds just what
+/// the user configured, for who calls the runtime by hand.
 ///
 /// # Errors
-/// `config.json` cannot be read or replaced; it is as it was.
-pub fn adopt(bundle: &Path) -> Result<(), BundleError> {
+/// `config.json` cannot be read or replaced, or the user's configuration cannot be read;
+/// `config.json` is as it was.
+pub fn adopt(bundle: &Path) -> Result<(), AdoptError> {
+    let users = Bundle::load(bundle)?;
+    let user_config = UserConfig::load(users.user_criu_config())?;
+    let work = WorkDir::of(bundle);
     let path = bundle.join("config.json");
     let edit = || -> io::Result<()> {
         let mode = std::fs::metadata(&path)?.permissions();
         // As a JSON value, so that keys which this build does not know survive.
         let mut config: Value = serde_json::from_slice(&std::fs::read(&path)?)?;
-        let ours = WorkDir::of(bundle).criu_config();
-        point_annotation(&mut config, &ours.to_string_lossy()).ok_or_else(|| {
+        point_annotation(&mut config, &work.criu_config().to_string_lossy()).ok_or_else(|| {
             io::Error::new(
                 io::ErrorKind::InvalidData,
                 "it is not an object with annotations",
@@ -138,7 +158,12 @@ pub fn adopt(bundle: &Path) -> Result<(), BundleError> {
         })?;
         replace(&path, &serde_json::to_vec(&config)?, mode)
     };
-    edit().map_err(|source| BundleError::Adopt {
+    private::create_dir(work.path()).map_err(|source| AdoptError::Config {
+        path: work.path().to_owned(),
+        source,
+    })?;
+    config::write(&work.criu_config(), user_config.for_restore())?;
+    edit().map_err(|source| AdoptError::Config {
         path: path.clone(),
         source,
     })

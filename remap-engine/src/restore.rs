@@ -9,7 +9,6 @@ use std::path::{Path, PathBuf};
 
 use crate::bundle::Bundle;
 use crate::carry::{self, Mode, PopulateError, Populated, Recovery};
-use crate::criu::config::{self, UserConfig};
 use crate::fit::{self, Place};
 use crate::manifest::{DumpOptions, Manifest};
 use crate::ownership;
@@ -50,10 +49,19 @@ pub fn restore(request: &RestoreRequest, restorer: &dyn Restorer) -> Result<(), 
         None => Ok(Vec::new()),
     })?;
     let work = WorkDir::of(&request.bundle);
-    let populated = Phase::Populate.run(|| populate_all(request, &bundle, &work, &places))?;
+    let populated = Phase::Populate.run(|| populate_all(request, &work, &places))?;
     let options = manifest.as_ref().map(|manifest| &manifest.options);
     match Phase::Restore.run(|| restorer.restore(options)) {
-        Ok(()) => Phase::Commit.run(|| finish(&work, populated, Populated::commit)),
+        Ok(()) => {
+            if let Err(error) = Phase::Commit.run(|| finish(&work, populated, Populated::commit)) {
+                // The tasks run: what is left lies in the bundle and goes with it.
+                tracing::warn!(
+                    error = crate::phase::report(&error),
+                    "old contents of the mounts are left"
+                );
+            }
+            Ok(())
+        }
         Err(mut error) => {
             if let Err(undo) = finish(&work, populated, Populated::rollback) {
                 error.source = format!("{}; moreover {undo}", error.source).into();
@@ -93,13 +101,10 @@ fn verify(request: &RestoreRequest) -> Result<Option<Manifest>, BoxError> {
 /// Populates every place; on failure those that were populated are put back.
 fn populate_all(
     request: &RestoreRequest,
-    bundle: &Bundle,
     work: &WorkDir,
     places: &[Place],
 ) -> Result<Vec<Populated>, BoxError> {
-    let user_config = UserConfig::load(bundle.user_criu_config())?;
     private::create_dir(&work.stash())?;
-    config::write(&work.criu_config(), user_config.for_restore())?;
     let mut done = Vec::new();
     for (index, place) in places.iter().enumerate() {
         match populate(request, work, index, place) {

@@ -2,7 +2,9 @@
 //! specification in `config.json`.
 
 use std::{
+    ffi::OsString,
     io,
+    os::unix::ffi::{OsStrExt, OsStringExt},
     path::{Path, PathBuf},
 };
 
@@ -75,6 +77,31 @@ impl Bundle {
     /// The default of CRIU's working directory.
     pub(crate) fn work(&self) -> PathBuf {
         self.0.join("work")
+    }
+
+    /// Keeps the path of the socket of the shim that serves the container, for `delete`.
+    ///
+    /// # Errors
+    /// [`BundleError::File`].
+    pub(crate) fn write_address(&self, socket: &Path) -> Result<(), BundleError> {
+        let path = self.address();
+        std::fs::write(&path, socket.as_os_str().as_bytes())
+            .map_err(|source| BundleError::File { path, source })
+    }
+
+    /// What [`Bundle::write_address`] kept.
+    ///
+    /// # Errors
+    /// [`BundleError::File`].
+    pub(crate) fn read_address(&self) -> Result<PathBuf, BundleError> {
+        let path = self.address();
+        std::fs::read(&path)
+            .map(|bytes| OsString::from_vec(bytes).into())
+            .map_err(|source| BundleError::File { path, source })
+    }
+
+    fn address(&self) -> PathBuf {
+        self.0.join("shim-socket")
     }
 
     /// The specification. It stays a [`Value`], because typed structures drop unknown keys when

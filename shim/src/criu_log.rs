@@ -3,15 +3,45 @@
 use std::{
     fs::File,
     io::{self, Read, Seek, SeekFrom},
-    path::Path,
+    path::{Path, PathBuf},
 };
+
+use crate::runc::RuncError;
 
 /// The end of a log is enough to find its last error.
 const TAIL: u64 = 256 << 10;
 
+/// CRIU failed, and what its log says of it.
+#[derive(Debug, thiserror::Error)]
+#[error("CRIU failed, see {}{}", log.display(), .line.as_ref().map(|line| format!(" ({line})")).unwrap_or_default())]
+pub(crate) struct CriuFailed {
+    /// The log, kept in the bundle.
+    log: PathBuf,
+    /// The line of it that explains the failure.
+    line: Option<String>,
+    /// What runc says.
+    #[source]
+    source: RuncError,
+}
+
+impl CriuFailed {
+    /// Reads the log, and keeps it as `criu-NAME` in the bundle, where the Go shim puts it: the
+    /// working directory may be a temporary one.
+    pub(crate) fn new(log: &Path, bundle: &Path, source: RuncError) -> Self {
+        let name = log.file_name().unwrap_or_default().to_string_lossy();
+        let kept = bundle.join(format!("criu-{name}"));
+        let line = explanation(log);
+        let log = match std::fs::copy(log, &kept) {
+            Ok(_) => kept,
+            Err(_) => log.to_owned(),
+        };
+        Self { log, line, source }
+    }
+}
+
 /// The first error in the log: CRIU prints the cause first and then how each
 /// caller failed. A line looks like `(00.012345) Error (criu/file.c:12): message`.
-pub(crate) fn explanation(path: &Path) -> Option<String> {
+fn explanation(path: &Path) -> Option<String> {
     let tail = tail(path).ok()?;
     let text = String::from_utf8_lossy(&tail);
     let line = text.lines().find(|line| line.contains("Error ("))?;

@@ -30,10 +30,13 @@ pub(crate) fn delete(flags: &Flags) -> Result<()> {
     };
     let bundle = Bundle::new(directory);
     end_container(flags, &bundle);
+    if let Err(error) = remap_engine::restore::recover(bundle.path()) {
+        tracing::error!(error, "a restore that was under way cannot be taken back");
+    }
     if let Err(error) = mounts::unmount(&bundle.rootfs()) {
         tracing::warn!(%error, "cannot unmount the root file system");
     }
-    remove_socket(flags, &bundle);
+    remove_socket(&bundle);
     let response = DeleteResponse {
         pid: bundle::read_pid(&bundle.init_pid_file()).unwrap_or_default(),
         exit_status: 128 + 9,
@@ -71,15 +74,18 @@ fn end_container(flags: &Flags, bundle: &Bundle) {
 }
 
 /// A shim that was killed leaves its socket. The one of a group may still serve others.
-fn remove_socket(flags: &Flags, bundle: &Bundle) {
-    let Ok(config) = bundle.config() else {
-        return;
-    };
-    let group = bundle::group(&config, &flags.id);
-    let path = socket::path(&flags.address, &flags.namespace, group, None);
-    if path.exists() && !socket::is_alive(&path) {
-        if let Err(error) = socket::remove(&path) {
-            tracing::warn!(%error, path = %path.display(), "cannot remove the dead shim's socket");
+fn remove_socket(bundle: &Bundle) {
+    let path = match bundle.read_address() {
+        Ok(path) => path,
+        Err(error) => {
+            tracing::debug!(%error, "the start never got as far as a socket");
+            return;
         }
+    };
+    if path.exists()
+        && !socket::is_alive(&path)
+        && let Err(error) = socket::remove(&path)
+    {
+        tracing::warn!(%error, path = %path.display(), "cannot remove the dead shim's socket");
     }
 }

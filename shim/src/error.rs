@@ -1,8 +1,10 @@
 //! The errors of the task service, and the one place that maps them to ttrpc codes.
 
-use std::error::Error;
-
 use containerd_shim_protos::ttrpc::{self, Code};
+use remap_engine::{
+    bundle::AdoptError,
+    phase::{Phase, PhaseError, report},
+};
 use thiserror::Error;
 
 use crate::{
@@ -102,18 +104,14 @@ pub(crate) enum TaskError {
         #[source]
         source: RuncError,
     },
-    /// CRIU failed.
-    #[error("{what} failed, see {log}{}", .line.as_ref().map(|line| format!(" ({line})")).unwrap_or_default())]
-    Criu {
-        /// The operation.
+    /// A checkpoint or a restore.
+    #[error("{what} failed")]
+    Engine {
+        /// Which of the two.
         what: &'static str,
-        /// CRIU's log.
-        log: String,
-        /// The line of it that explains the failure.
-        line: Option<String>,
-        /// What runc says.
+        /// The phase, and why.
         #[source]
-        source: RuncError,
+        source: PhaseError,
     },
     /// A standard stream.
     #[error(transparent)]
@@ -121,6 +119,9 @@ pub(crate) enum TaskError {
     /// The bundle.
     #[error(transparent)]
     Bundle(#[from] BundleError),
+    /// The bundle, when CRIU's configuration in it is taken over.
+    #[error(transparent)]
+    Adopt(#[from] AdoptError),
     /// The root file system.
     #[error(transparent)]
     Mount(#[from] MountError),
@@ -165,9 +166,12 @@ impl TaskError {
             | Self::Options(OptionsError::Type { .. } | OptionsError::Decode { .. })
             | Self::Io(IoError::Scheme { .. } | IoError::Input { .. }) => Code::INVALID_ARGUMENT,
             Self::Unsupported { .. } => Code::UNIMPLEMENTED,
+            Self::Engine { source, .. } => match source.phase {
+                Phase::Prepare | Phase::Plan | Phase::Fit => Code::FAILED_PRECONDITION,
+                _ => Code::UNKNOWN,
+            },
             Self::Internal => Code::INTERNAL,
             Self::Runc { .. }
-            | Self::Criu { .. }
             | Self::Options(OptionsError::File { .. })
             | Self::Io(
                 IoError::Open { .. }
@@ -176,6 +180,7 @@ impl TaskError {
                 | IoError::Logger { .. },
             )
             | Self::Bundle(_)
+            | Self::Adopt(_)
             | Self::Mount(_)
             | Self::Reaper(ReaperError::NotAChild { .. } | ReaperError::Kill { .. })
             | Self::File { .. } => Code::UNKNOWN,
@@ -185,20 +190,8 @@ impl TaskError {
 
 impl From<TaskError> for ttrpc::Error {
     fn from(error: TaskError) -> Self {
-        Self::RpcStatus(ttrpc::get_status(error.code(), chain(&error)))
+        Self::RpcStatus(ttrpc::get_status(error.code(), report(&error)))
     }
-}
-
-/// An error with its causes, outermost first.
-pub(crate) fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
 }
 
 #[cfg(test)]

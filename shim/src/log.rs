@@ -143,7 +143,7 @@ impl Visit for Fields {
     }
 
     fn record_error(&mut self, field: &Field, value: &(dyn std::error::Error + 'static)) {
-        self.add(field.name(), &crate::error::chain(value));
+        self.add(field.name(), &remap_engine::phase::report(value));
     }
 }
 

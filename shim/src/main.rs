@@ -7,6 +7,7 @@ mod bundle;
 mod container;
 mod criu_log;
 mod delete;
+mod engine;
 mod error;
 mod events;
 mod info;
@@ -33,6 +34,10 @@ use std::{env, process::ExitCode};
 use args::Action;
 
 fn main() -> ExitCode {
+    let called_as = env::args_os().next().unwrap_or_default();
+    if remap_hook::is_called_as_script(&called_as) {
+        return remap_hook::run(&called_as);
+    }
     match run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

@@ -23,7 +23,7 @@ pub(crate) enum MountError {
         target: std::path::PathBuf,
         /// What went wrong.
         #[source]
-        source: containerd_shim::Error,
+        source: Box<containerd_shim::Error>,
     },
     /// The directory to mount on.
     #[error("cannot make {target}")]
@@ -92,7 +92,7 @@ fn mount_all(mounts: &[Mount], target: &Path) -> Result<(), MountError> {
                 source_path: mount.source.clone(),
                 fs_type: mount.type_.clone(),
                 target: target.to_owned(),
-                source,
+                source: Box::new(source),
             });
         }
     }

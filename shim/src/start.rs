@@ -40,12 +40,17 @@ pub(crate) fn start(flags: &Flags) -> Result<()> {
     let listener =
         socket::bind(&path).with_context(|| format!("cannot listen on {}", path.display()))?;
     if let Some(listener) = listener {
-        let spawned = spawn(flags, &params, group, listener.into());
+        let spawned = bundle
+            .write_address(&path)
+            .map_err(anyhow::Error::from)
+            .and_then(|()| spawn(flags, &params, group, listener.into()));
         if let Err(error) = spawned {
             // The caller learns the first error; a socket that stays is taken over next time.
             let _ = socket::remove(&path);
             return Err(error);
         }
+    } else {
+        bundle.write_address(&path)?;
     }
     print(&path)
 }

@@ -1,10 +1,6 @@
 //! Checkpoint: dumps a container, which then goes on as before, or ends.
 
-use std::{
-    path::{Path, PathBuf},
-    sync::Arc,
-    time::Duration,
-};
+use std::{io::ErrorKind, path::PathBuf, sync::Arc, time::Duration};
 
 use containerd_shim_protos::{
     api::{CheckpointTaskRequest, Empty},
@@ -15,10 +11,10 @@ use tokio::time;
 
 use crate::{
     container::Container,
-    criu_log,
+    engine,
     error::TaskError,
     events, options,
-    runc::{Call, CheckpointArgs, CriuFlags, RuncError, RuncStatus},
+    runc::{Call, CheckpointArgs, CriuFlags, RuncStatus},
     shim::Shim,
     status::{Op, Status},
 };
@@ -36,7 +32,7 @@ const EXIT: Duration = Duration::from_secs(10);
 /// wants the container to end must be able to; the dump then fails.
 ///
 /// # Errors
-/// [`TaskError::Criu`], with the line of CRIU's log that explains it.
+/// [`TaskError::Engine`] names the phase and the cause.
 pub(super) async fn checkpoint(
     shim: Arc<Shim>,
     request: CheckpointTaskRequest,
@@ -55,7 +51,7 @@ pub(super) async fn checkpoint(
     }
     let permit = container.begin(Op::Checkpoint).await?;
     let before = permit.before();
-    let result = dump(&container, args(&container, &request, &options)).await;
+    let result = dump(&container, before, args(&container, &request, &options)).await;
     let exited = options.exit && result.is_ok();
     if !exited {
         put_back(&container, before).await;
@@ -114,39 +110,24 @@ fn parent_path(options: &CheckpointOptions) -> Option<PathBuf> {
     }
 }
 
-/// Runs the dump. CRIU's log is kept if it fails; a working directory that nobody asked for is
-/// not.
-async fn dump(container: &Container, args: CheckpointArgs) -> Result<(), TaskError> {
+/// Dumps, and removes a working directory that nobody asked for.
+async fn dump(
+    container: &Arc<Container>,
+    before: Status,
+    args: CheckpointArgs,
+) -> Result<(), TaskError> {
     let work_path = args.work_path.clone();
-    std::fs::create_dir_all(&work_path).map_err(|source| TaskError::File {
-        path: work_path.clone(),
-        source,
-    })?;
-    let result = container.dump(args).await.map_err(|source| {
-        let log = keep_log(container, &work_path);
-        TaskError::Criu {
-            what: "checkpoint",
-            line: criu_log::explanation(&log),
-            log: log.display().to_string(),
-            source,
-        }
-    });
+    let result = engine::dump(container, before, args).await;
     if work_path == default_work_path(container)
         && let Err(error) = std::fs::remove_dir_all(&work_path)
+        && error.kind() != ErrorKind::NotFound
     {
         tracing::warn!(%error, "CRIU's working directory is left over");
     }
-    result
-}
-
-/// Copies the log to where the Go shim puts it; the path of the one that can be read.
-fn keep_log(container: &Container, work_path: &Path) -> PathBuf {
-    let log = work_path.join("dump.log");
-    let kept = container.bundle.path().join("criu-dump.log");
-    match std::fs::copy(&log, &kept) {
-        Ok(_) => kept,
-        Err(_) => log,
-    }
+    result.map_err(|source| TaskError::Engine {
+        what: "checkpoint",
+        source,
+    })
 }
 
 /// Puts the container into the state it had, if the dump has left it in another: CRIU thaws a
@@ -168,16 +149,6 @@ async fn put_back(container: &Container, before: Status) {
     );
     if let Err(error) = container.runc.run(&call).await {
         tracing::error!(id = container.id, %error, "the container is not as before the dump");
-    }
-}
-
-impl Container {
-    /// `runc checkpoint`, to its end.
-    ///
-    /// # Errors
-    /// What runc says.
-    async fn dump(&self, args: CheckpointArgs) -> Result<(), RuncError> {
-        self.runc.run(&Call::Checkpoint(args)).await.map(drop)
     }
 }
 

@@ -65,6 +65,7 @@ fn prepare(shim: &Shim, request: &CreateTaskRequest) -> Result<Container, TaskEr
     let options = Options::from_any(request.options.as_ref())?;
     let bundle = Bundle::new(&request.bundle);
     options.save(bundle.path())?;
+    remap_engine::bundle::adopt(bundle.path())?;
     let config = bundle.config()?;
     let checkpoint = [&request.checkpoint, &options.criu_image_path]
         .into_iter()
@@ -103,7 +104,7 @@ async fn launch(shim: &Shim, container: &Container) -> Result<Launched, LaunchEr
 }
 
 /// How a container's init is launched, for create and restore.
-pub(super) fn launch_init<'a>(shim: &'a Shim, container: &'a Container) -> Launch<'a> {
+pub(crate) fn launch_init<'a>(shim: &'a Shim, container: &'a Container) -> Launch<'a> {
     Launch {
         runc: &container.runc,
         bundle: container.bundle.path(),
@@ -118,7 +119,7 @@ pub(super) fn launch_init<'a>(shim: &'a Shim, container: &'a Container) -> Launc
 }
 
 /// What create and restore tell runc alike.
-pub(super) fn create_args(container: &Container, console: Option<&std::path::Path>) -> CreateArgs {
+pub(crate) fn create_args(container: &Container, console: Option<&std::path::Path>) -> CreateArgs {
     CreateArgs {
         bundle: container.bundle.path().to_owned(),
         pid_file: container.bundle.init_pid_file(),

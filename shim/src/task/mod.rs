@@ -1,7 +1,7 @@
 //! containerd's task API, one operation per file.
 
 mod checkpoint;
-mod create;
+pub(crate) mod create;
 mod delete;
 mod exec;
 mod kill;

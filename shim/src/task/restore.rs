@@ -2,23 +2,15 @@
 
 use std::{path::Path, sync::Arc};
 
-use super::create;
-use crate::{
-    container::Container,
-    criu_log,
-    error::TaskError,
-    launch::LaunchError,
-    runc::{Call, CriuFlags, RestoreArgs},
-    shim::Shim,
-};
+use crate::{container::Container, engine, error::TaskError, shim::Shim};
 
 /// Restores the container from `images`; its init runs afterwards. On failure the container is
 /// as created, and can be deleted.
 ///
 /// # Errors
-/// [`TaskError::Criu`], with the line of CRIU's log that explains it.
+/// [`TaskError::Engine`] names the phase and the cause.
 pub(super) async fn restore(
-    shim: &Shim,
+    shim: &Arc<Shim>,
     container: &Arc<Container>,
     images: &Path,
 ) -> Result<(), TaskError> {
@@ -26,31 +18,11 @@ pub(super) async fn restore(
         "" => container.bundle.work(),
         path => path.into(),
     };
-    std::fs::create_dir_all(&work_path).map_err(|source| TaskError::File {
-        path: work_path.clone(),
-        source,
-    })?;
-    let launched = create::launch_init(shim, container)
-        .run(&shim.reaper, |console| {
-            Call::Restore(RestoreArgs {
-                create: create::create_args(container, console),
-                image_path: images.to_owned(),
-                work_path: work_path.clone(),
-                criu: CriuFlags::default(),
-            })
-        })
+    let launched = engine::bring_back(shim, container, images.to_owned(), work_path)
         .await
-        .map_err(|error| match error {
-            LaunchError::Runc(source) => {
-                let log = work_path.join("restore.log");
-                TaskError::Criu {
-                    what: "restore",
-                    line: criu_log::explanation(&log),
-                    log: log.display().to_string(),
-                    source,
-                }
-            }
-            LaunchError::Other(error) => error,
+        .map_err(|source| TaskError::Engine {
+            what: "restore",
+            source,
         })?;
     container.init_runs(launched, &shim.publisher);
     Ok(())

@@ -34,7 +34,7 @@ pub(super) async fn start(
     })
 }
 
-async fn start_init(shim: &Shim, container: &Arc<Container>) -> Result<u32, TaskError> {
+async fn start_init(shim: &Arc<Shim>, container: &Arc<Container>) -> Result<u32, TaskError> {
     let permit = container.begin(Op::Start).await?;
     match &container.checkpoint {
         Some(images) => restore::restore(shim, container, images).await?,

@@ -1,0 +1,235 @@
+//! The remap engine, called from the task service: runc's part of its transactions.
+//!
+//! The engine is synchronous and runs on a blocking thread; what it asks of runc goes back to the
+//! shim's own thread, where the one reaper is.
+
+use std::{
+    collections::BTreeMap,
+    path::PathBuf,
+    sync::{Arc, Mutex, OnceLock, PoisonError},
+};
+
+use remap_engine::{
+    checkpoint::{CheckpointRequest, Dumper, checkpoint},
+    manifest::DumpOptions,
+    phase::{BoxError, PhaseError},
+    restore::{RestoreRequest, Restorer, restore},
+};
+use tokio::{runtime::Handle, task};
+
+use crate::{
+    container::Container,
+    criu_log::CriuFailed,
+    launch::{LaunchError, Launched},
+    runc::{self, Call, CheckpointArgs, CriuFlags, RestoreArgs, RuncStatus},
+    shim::Shim,
+    status::Status,
+    task::create,
+};
+
+/// The executable of this shim, also after the installed file was replaced or removed
+/// (proc_pid_exe(5)).
+fn own_executable() -> PathBuf {
+    format!("/proc/{}/exe", std::process::id()).into()
+}
+
+/// Dumps a container by way of the engine. `before` is its state.
+///
+/// # Errors
+/// The phase that failed. The container is as before, and nothing that was made stays.
+pub(crate) async fn dump(
+    container: &Arc<Container>,
+    before: Status,
+    args: CheckpointArgs,
+) -> Result<(), PhaseError> {
+    let request = CheckpointRequest {
+        bundle: container.bundle.path().to_owned(),
+        init_pid: i32::try_from(container.init.pid()).unwrap_or_default(),
+        image_dir: args.image_path.clone(),
+        exit: !args.leave_running,
+        options: options_of(&args.criu),
+        versions: versions(&container.runc).await,
+        script: own_executable(),
+    };
+    let dumper = RuncDumper {
+        container: Arc::clone(container),
+        before,
+        args,
+        handle: Handle::current(),
+    };
+    blocking(move || checkpoint(&request, &dumper).map(drop)).await
+}
+
+/// Restores a container by way of the engine.
+///
+/// # Errors
+/// The phase that failed. No task of the container is left, and the mounts are as before.
+pub(crate) async fn bring_back(
+    shim: &Arc<Shim>,
+    container: &Arc<Container>,
+    image_dir: PathBuf,
+    work_path: PathBuf,
+) -> Result<Launched, PhaseError> {
+    let request = RestoreRequest {
+        bundle: container.bundle.path().to_owned(),
+        image_dir,
+    };
+    let restorer = RuncRestorer {
+        shim: Arc::clone(shim),
+        container: Arc::clone(container),
+        image_path: request.image_dir.clone(),
+        work_path,
+        handle: Handle::current(),
+        launched: Mutex::default(),
+    };
+    blocking(move || {
+        restore(&request, &restorer)?;
+        let launched = restorer.launched.into_inner();
+        launched
+            .unwrap_or_else(PoisonError::into_inner)
+            .ok_or_else(|| remap_engine::phase::Phase::Restore.failed("runc restored nothing"))
+    })
+    .await
+}
+
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, PhaseError> + Send + 'static,
+) -> Result<T, PhaseError> {
+    match task::spawn_blocking(work).await {
+        Ok(result) => result,
+        // Only a panic in the engine ends the thread early, and a release build aborts on it.
+        Err(error) => Err(remap_engine::phase::Phase::Prepare.failed(error)),
+    }
+}
+
+/// Versions for the manifest; those of programs are asked for once in the life of a shim.
+async fn versions(runc: &runc::Runc) -> BTreeMap<String, String> {
+    static PROGRAMS: OnceLock<BTreeMap<String, String>> = OnceLock::new();
+    if let Some(known) = PROGRAMS.get() {
+        return known.clone();
+    }
+    let mut versions = BTreeMap::from([(
+        "containerd-shim-remap-v2".to_owned(),
+        env!("CARGO_PKG_VERSION").to_owned(),
+    )]);
+    if let Ok(name) = nix::sys::utsname::uname() {
+        versions.insert(
+            "kernel".into(),
+            name.release().to_string_lossy().into_owned(),
+        );
+    }
+    versions.extend(
+        runc.version()
+            .await
+            .map(|version| ("runtime".to_owned(), version)),
+    );
+    PROGRAMS.get_or_init(|| versions).clone()
+}
+
+fn options_of(criu: &CriuFlags) -> DumpOptions {
+    DumpOptions {
+        tcp_established: criu.tcp_established,
+        ext_unix_sk: criu.ext_unix_sk,
+        shell_job: criu.shell_job,
+        file_locks: criu.file_locks,
+        empty_ns: criu.empty_namespaces.clone(),
+        cgroups_mode: None,
+    }
+}
+
+fn flags_of(options: &DumpOptions) -> CriuFlags {
+    CriuFlags {
+        tcp_established: options.tcp_established,
+        ext_unix_sk: options.ext_unix_sk,
+        shell_job: options.shell_job,
+        file_locks: options.file_locks,
+        empty_namespaces: options.empty_ns.clone(),
+    }
+}
+
+/// `runc pause`, `checkpoint` and `resume`.
+struct RuncDumper {
+    container: Arc<Container>,
+    before: Status,
+    args: CheckpointArgs,
+    handle: Handle,
+}
+
+impl RuncDumper {
+    fn run(&self, call: &Call) -> Result<(), runc::RuncError> {
+        let run = self.container.runc.run(call);
+        self.handle.block_on(run).map(drop)
+    }
+
+    /// Freezes the tasks again if the dump has left them running.
+    fn freeze_again(&self) {
+        let runs = match self.handle.block_on(self.container.runc.state()) {
+            Ok(state) => state == RuncStatus::Running,
+            Err(error) => {
+                tracing::warn!(%error, "cannot tell the state after a dump");
+                return;
+            }
+        };
+        if runs && let Err(error) = self.run(&Call::Pause) {
+            tracing::error!(%error, "the container runs, and was paused before the dump");
+        }
+    }
+}
+
+impl Dumper for RuncDumper {
+    fn freeze(&self) -> Result<bool, BoxError> {
+        if self.before == Status::Paused {
+            return Ok(false);
+        }
+        self.run(&Call::Pause)?;
+        Ok(true)
+    }
+
+    fn thaw(&self) -> Result<(), BoxError> {
+        Ok(self.run(&Call::Resume)?)
+    }
+
+    fn dump(&self) -> Result<(), BoxError> {
+        remap_engine::private::create_dir(&self.args.work_path)?;
+        let result = self.run(&Call::Checkpoint(self.args.clone()));
+        result.map_err(|source| {
+            self.freeze_again();
+            let log = self.args.work_path.join("dump.log");
+            CriuFailed::new(&log, self.container.bundle.path(), source).into()
+        })
+    }
+}
+
+/// `runc restore`.
+struct RuncRestorer {
+    shim: Arc<Shim>,
+    container: Arc<Container>,
+    image_path: PathBuf,
+    work_path: PathBuf,
+    handle: Handle,
+    launched: Mutex<Option<Launched>>,
+}
+
+impl Restorer for RuncRestorer {
+    fn restore(&self, options: Option<&DumpOptions>) -> Result<(), BoxError> {
+        remap_engine::private::create_dir(&self.work_path)?;
+        let launch = create::launch_init(&self.shim, &self.container);
+        let launch = launch.run(&self.shim.reaper, |console| {
+            Call::Restore(RestoreArgs {
+                create: create::create_args(&self.container, console),
+                image_path: self.image_path.clone(),
+                work_path: self.work_path.clone(),
+                criu: options.map(flags_of).unwrap_or_default(),
+            })
+        });
+        let launched = self.handle.block_on(launch).map_err(|error| match error {
+            LaunchError::Runc(source) => {
+                let log = self.work_path.join("restore.log");
+                BoxError::from(CriuFailed::new(&log, self.container.bundle.path(), source))
+            }
+            LaunchError::Other(error) => error.into(),
+        })?;
+        *self.launched.lock().unwrap_or_else(PoisonError::into_inner) = Some(launched);
+        Ok(())
+    }
+}
