@@ -5,11 +5,11 @@ mod files;
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Seek, SeekFrom};
 use std::os::unix::process::CommandExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::time::Duration;
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, bail, ensure};
 
 use crate::exec::{HostCommand, Output};
 use crate::flavour::Flavour;
@@ -113,6 +113,12 @@ impl Host {
         self.init
     }
 
+    /// Its directory on this machine; gone when it has ended.
+    #[must_use]
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
     /// A command to be run in the host.
     pub fn command(&self, program: impl AsRef<std::ffi::OsStr>) -> HostCommand<'_> {
         HostCommand::new(self, program.as_ref())
@@ -148,16 +154,14 @@ impl Host {
             .keeper
             .wait()
             .context("cannot wait for the host's script")?;
-        if status.success() && !self.dir.exists() {
-            Ok(())
-        } else {
-            Err(anyhow!(
-                "host {} is not wholly removed (its script: {status}): see {}; the next start of \
-                 a host removes it",
-                self.name,
-                self.dir.display()
-            ))
-        }
+        ensure!(
+            !self.dir.exists(),
+            "host {} is not wholly removed (its script: {status}): see {}; the next start of a \
+             host removes it",
+            self.name,
+            self.dir.display()
+        );
+        Ok(())
     }
 }
 

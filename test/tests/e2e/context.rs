@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::Result;
 use remap_test::image::{self, PYTHON_IMAGE};
-use remap_test::{Ctr, Flavour, Host, Link, Runtime};
+use remap_test::{Ctr, Flavour, Host, Link, Runtime, Tree};
 
 use crate::stage::Stage;
 
@@ -43,6 +43,11 @@ impl<'s> Context<'s> {
     /// The suite of both hosts.
     pub(crate) fn flavour(&self) -> Flavour {
         self.stage.tree.flavour()
+    }
+
+    /// The tree that both hosts are made of.
+    pub(crate) fn tree(&self) -> &'s Tree {
+        &self.stage.tree
     }
 
     /// The runtime for the scenario's containers; containerd is ready for it.

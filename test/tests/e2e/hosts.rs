@@ -1,4 +1,4 @@
-//! The hosts themselves: that they are two machines, and that they go away.
+//! The hosts themselves: that they are two machines.
 
 use std::time::Duration;
 

@@ -29,11 +29,12 @@
 //! [`Scenario::full`]; `REMAP_SHIM_BIN` names a shim that is built already.
 
 mod context;
+mod host_end;
 mod hosts;
 mod lifecycle;
 mod scenario;
+mod skips;
 mod stage;
-mod summary;
 
 use std::process::ExitCode;
 
@@ -41,7 +42,7 @@ use libtest_mimic::Arguments;
 use scenario::Scenario;
 
 /// Every file's scenarios, in the order in which they run.
-const SCENARIOS: &[&[Scenario]] = &[hosts::SCENARIOS, lifecycle::SCENARIOS];
+const SCENARIOS: &[&[Scenario]] = &[hosts::SCENARIOS, host_end::SCENARIOS, lifecycle::SCENARIOS];
 
 fn main() -> ExitCode {
     let mut arguments = Arguments::from_args();
@@ -52,5 +53,6 @@ fn main() -> ExitCode {
     let trials = scenario::trials(SCENARIOS.iter().copied().flatten());
     let conclusion = libtest_mimic::run(&arguments, trials);
     stage::end_all();
-    summary::print(&conclusion)
+    skips::print();
+    conclusion.exit_code()
 }

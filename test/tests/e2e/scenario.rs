@@ -8,7 +8,7 @@ use libtest_mimic::{Failed, Trial};
 use remap_test::{Flavour, Runtime};
 
 use crate::context::Context;
-use crate::{stage, summary};
+use crate::{skips, stage};
 
 /// A function to be run on hosts, and on which.
 #[derive(Debug, Clone, Copy)]
@@ -94,7 +94,7 @@ fn trial(scenario: Scenario, flavour: Flavour, runtime: Runtime) -> Trial {
             Ok(()) => Ok(()),
             Err(error) => match error.downcast_ref::<Skipped>() {
                 Some(skipped) => {
-                    summary::note_skip(&name, &skipped.0);
+                    skips::note(&name, &skipped.0);
                     Ok(())
                 }
                 None => Err(Failed::from(format!("{error:#}"))),
