@@ -189,6 +189,13 @@ fn bind_of<'b>(
     mountinfo: &[MountEntry],
     entry: &MountEntry,
 ) -> Option<&'b BundleMount> {
+    // Several mounts on one mount point: only the uppermost, which is the bundle's last, shows.
+    // `ctr run --mount` puts a bind over the tmpfs that its default specification has on /dev/shm.
+    let covers =
+        |other: &MountEntry| other.parent == entry.id && other.mount_point == entry.mount_point;
+    if mountinfo.iter().any(covers) {
+        return None;
+    }
     if let Some(bind) = bundle.bind_at(&entry.mount_point) {
         return Some(bind);
     }
@@ -259,6 +266,8 @@ mod tests {
 18 10 0:47 / /share rw - nfs4 server:/x rw
 19 13 0:48 / /dev/shm/own rw - tmpfs tmpfs rw
 20 10 0:49 / /token rw - tmpfs tmpfs rw
+21 10 0:50 / /stack rw - tmpfs shm rw
+22 21 0:51 / /stack rw - tmpfs tmpfs rw
 ";
 
     fn bind(destination: &str, source: &str, recursive: bool) -> BundleMount {
@@ -279,6 +288,12 @@ mod tests {
                     recursive: false,
                 },
                 bind("/dev/shm", "/run/shm/a", false),
+                BundleMount {
+                    destination: "/stack".into(),
+                    bind_source: None,
+                    recursive: false,
+                },
+                bind("/stack", "/run/stack", false),
                 bind("/data", "/srv/data", true),
                 bind("/secrets", "/run/secrets", true),
                 bind("/x.sock", "/run/x.sock", true),
@@ -327,6 +342,16 @@ mod tests {
     }
 
     #[test]
+    fn of_stacked_mounts_only_the_uppermost_is_the_bind() {
+        let map = map();
+        assert_eq!(map.by_id(21).unwrap().class, MountClass::Internal);
+        assert_eq!(
+            map.by_id(22).unwrap().class,
+            MountClass::ExternalTmpfsPrivate
+        );
+    }
+
+    #[test]
     fn the_source_of_a_mount_below_a_bind_lies_below_its_source() {
         let map = map();
         let source = |id| map.by_id(id).unwrap().source.clone();
@@ -338,7 +363,7 @@ mod tests {
     #[test]
     fn a_shared_tmpfs_is_not_carried() {
         let mut map = map();
-        assert_eq!(map.carried().count(), 2);
+        assert_eq!(map.carried().count(), 3);
         map.share(13, vec![]);
         assert!(map.carried().all(|mount| mount.id != 13));
         assert!(map.by_id(13).unwrap().is_external());
