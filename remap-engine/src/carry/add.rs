@@ -5,6 +5,7 @@
 //! lack of room shows before anything is in place.
 
 use std::collections::HashSet;
+use std::io;
 use std::os::fd::AsFd as _;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -14,13 +15,13 @@ use nix::fcntl::{RenameFlags, renameat2};
 use nix::sys::stat::{Mode, mkdirat};
 
 use super::clear::{clear, remove};
-use super::entry::{Kind, Node};
+use super::entry::Kind;
 use super::error::PopulateError;
 use super::extract::{Root, extract};
 use super::index::Index;
 use super::journal::{Added, JournalFile, Step, TextPath};
 use super::read::ArchiveReader;
-use super::room;
+use super::room::{self, Needs};
 use super::survey::Survey;
 use super::tree::Tree;
 use crate::text::escape;
@@ -37,9 +38,13 @@ pub(super) struct Additions {
 }
 
 /// Finds what forbids the addition, and a name for the stage; nothing is written.
-pub(super) fn check(tree: &Tree, index: &Index) -> Result<(Additions, PathBuf), PopulateError> {
+pub(super) fn check(
+    tree: &Tree,
+    index: &Index,
+    needs: &Needs,
+) -> Result<(Additions, PathBuf), PopulateError> {
     let additions = additions(tree, index)?;
-    room::check_target(tree, index, &Survey::default())?;
+    room::check_target(tree, needs, &Survey::default())?;
     let time = SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .map_or(0, |time| time.as_nanos());
@@ -83,7 +88,7 @@ pub(super) fn add(
 /// Removes the stage, if it is there.
 pub(super) fn remove_stage(tree: &Tree, stage: &Path) -> Result<(), PopulateError> {
     match tree.pin(stage) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         _ => {}
     }
     clear(&open_stage(tree, stage)?)?;
@@ -101,21 +106,21 @@ pub(super) fn take_away(tree: &Tree, added: &[Added]) -> Result<(), PopulateErro
                 _ => Ok(()),
             }
         };
-        match take() {
-            Err(error)
-                if ![
-                    Some(Errno::ENOENT),
-                    Some(Errno::ENOTDIR),
-                    Some(Errno::ENOTEMPTY),
-                ]
-                .contains(&error.raw_os_error().map(Errno::from_raw)) =>
-            {
-                return Err(PopulateError::io("remove", tree.place(path))(error));
-            }
-            _ => {}
+        if let Err(error) = take()
+            && !is_not_ours(&error)
+        {
+            return Err(PopulateError::io("remove", tree.place(path))(error));
         }
     }
     Ok(())
+}
+
+/// It was not put in yet, others have removed it, or others have filled it.
+fn is_not_ours(error: &io::Error) -> bool {
+    matches!(
+        error.raw_os_error().map(Errno::from_raw),
+        Some(Errno::ENOENT | Errno::ENOTDIR | Errno::ENOTEMPTY)
+    )
 }
 
 fn additions(tree: &Tree, index: &Index) -> Result<Additions, PopulateError> {
@@ -131,7 +136,7 @@ fn additions(tree: &Tree, index: &Index) -> Result<Additions, PopulateError> {
             continue;
         };
         let path = entry.path.as_path();
-        let is_directory = entry.node == Node::Directory;
+        let is_directory = entry.kind == Kind::Directory;
         if blocked.contains(parent) {
             // One message about the directory is enough.
             blocked.insert(path);
@@ -198,14 +203,14 @@ fn open_stage(tree: &Tree, stage: &Path) -> Result<Tree, PopulateError> {
 }
 
 fn move_in(staged: &Tree, tree: &Tree, path: &Path) -> Result<(), PopulateError> {
-    let rename = || -> std::io::Result<()> {
+    let rename = || -> io::Result<()> {
         let (from, name) = staged.parent(path)?;
         let (to, _) = tree.parent(path)?;
         renameat2(&from, name, &to, name, RenameFlags::RENAME_NOREPLACE)?;
         Ok(())
     };
     rename().map_err(|error| {
-        if error.kind() == std::io::ErrorKind::AlreadyExists {
+        if error.kind() == io::ErrorKind::AlreadyExists {
             // Somebody else made it meanwhile.
             conflict(tree, &[path.to_owned()])
         } else {

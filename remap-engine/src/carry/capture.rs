@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use nix::sys::stat::{FileStat, major, minor};
 
-use super::entry::{Attributes, Kind, Node};
+use super::entry::{Attributes, Kind, Node, Xattrs};
 use super::error::CaptureError;
 use super::index::Totals;
 use super::tree::{Pinned, Tree};
@@ -74,20 +74,25 @@ pub enum SkipReason {
     NestedMount,
 }
 
-/// What to do about the names of sockets.
+/// What the archive is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Sockets {
-    /// Leave them out and report them.
-    Skip,
-    /// Keep the names, for an exact roll-back.
-    Keep,
+pub(super) enum Purpose {
+    /// Another host: sockets are reported instead, security modules' labels are left
+    /// out, since the target gives its own.
+    Carry,
+    /// Putting everything back here, names of dead sockets included.
+    Stash,
 }
 
 /// Writes all contents below `root` (a directory, `O_PATH` suffices) to `out`.
 ///
 /// Hard links stay links, holes stay holes; modes, owners, times and extended
-/// attributes are kept, the root's own too. Mounts below are not entered. The
-/// caller creates `out` (mode 0600) and syncs it when it likes: nothing is synced
+/// attributes are kept, the root's own too; labels of security modules (SELinux,
+/// Smack, IMA, EVM) are not, since they are the target's to give. Mounts below are
+/// not entered, sockets are left out; both are reported. Names that vanish meanwhile
+/// are left out.
+///
+/// The caller creates `out` (mode 0600) and syncs it when it likes: nothing is synced
 /// here. Access times do not move, but for those of symbolic links: readlink(2)
 /// knows no `O_NOATIME`.
 ///
@@ -100,13 +105,14 @@ pub fn capture(root: BorrowedFd<'_>, out: File) -> Result<Captured, CaptureError
         path: PathBuf::new(),
         source,
     })?;
-    capture_tree(&tree, out, Sockets::Skip)
+    capture_tree(&tree, out, Purpose::Carry)
 }
 
+/// The same for a tree, and for either purpose.
 pub(super) fn capture_tree(
     tree: &Tree,
     out: File,
-    sockets: Sockets,
+    purpose: Purpose,
 ) -> Result<Captured, CaptureError> {
     let mut capture = Capture {
         writer: ArchiveWriter::new(out),
@@ -117,7 +123,7 @@ pub(super) fn capture_tree(
             totals: Totals::default(),
             archive_bytes: 0,
         },
-        sockets,
+        purpose,
     };
     for found in Walk::new(tree) {
         match found {
@@ -148,7 +154,7 @@ struct Capture {
     /// First name of each inode that has more than one, by device and number.
     names: HashMap<(u64, u64), PathBuf>,
     captured: Captured,
-    sockets: Sockets,
+    purpose: Purpose,
 }
 
 impl Capture {
@@ -163,7 +169,7 @@ impl Capture {
         pinned: &Pinned,
         stat: &FileStat,
     ) -> Result<(), CaptureError> {
-        if kind == Kind::Socket && self.sockets == Sockets::Skip {
+        if kind == Kind::Socket && self.purpose == Purpose::Carry {
             self.skip(path, SkipReason::Socket);
             return Ok(());
         }
@@ -174,8 +180,7 @@ impl Capture {
         };
         let xattrs = match node {
             Node::HardLink(_) => Vec::new(),
-            _ => xattrs::read(&pinned.path())
-                .map_err(read("read the extended attributes of", &path))?,
+            _ => self.xattrs(&path, pinned)?,
         };
         let attributes = Attributes::of(stat, xattrs);
         self.writer
@@ -194,6 +199,15 @@ impl Capture {
             gid: attributes.gid,
         });
         Ok(())
+    }
+
+    fn xattrs(&self, path: &Path, pinned: &Pinned) -> Result<Xattrs, CaptureError> {
+        let mut xattrs =
+            xattrs::read(&pinned.path()).map_err(read("read the extended attributes of", path))?;
+        if self.purpose == Purpose::Carry {
+            xattrs.retain(|(name, _)| !xattrs::is_label(name));
+        }
+        Ok(xattrs)
     }
 
     fn earlier_name(&mut self, path: &Path, kind: Kind, stat: &FileStat) -> Option<PathBuf> {

@@ -17,11 +17,7 @@ use super::walk::{Found, Walk};
 pub(super) fn clear(tree: &Tree) -> Result<(), PopulateError> {
     let mut names = Vec::new();
     for found in Walk::new(tree) {
-        match found.map_err(|error| PopulateError::Io {
-            action: "visit",
-            path: tree.place(&error.path),
-            source: error.source,
-        })? {
+        match found.map_err(|error| error.below(tree))? {
             Found::Entry { path, kind, .. } => names.push((path, kind)),
             Found::Mount(path) => return Err(PopulateError::Mount(tree.place(&path))),
         }

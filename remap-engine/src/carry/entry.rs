@@ -10,33 +10,36 @@ pub(super) const PERMISSIONS: u32 = 0o7777;
 
 /// A point in time as the kernel keeps it for inodes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Timestamp {
+pub(super) struct Timestamp {
     /// Seconds since the epoch; negative before it.
-    pub seconds: i64,
+    pub(super) seconds: i64,
     /// Nanoseconds within the second, below 1 000 000 000.
-    pub nanoseconds: u32,
+    pub(super) nanoseconds: u32,
 }
+
+/// Names and values of extended attributes.
+pub(super) type Xattrs = Vec<(OsString, Vec<u8>)>;
 
 /// What an inode has besides its contents.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Attributes {
+pub(super) struct Attributes {
     /// Permission bits, set-ID and sticky bits (no file type).
-    pub mode: u32,
+    pub(super) mode: u32,
     /// Numeric owner.
-    pub uid: u32,
+    pub(super) uid: u32,
     /// Numeric group.
-    pub gid: u32,
+    pub(super) gid: u32,
     /// Last modification.
-    pub mtime: Timestamp,
+    pub(super) mtime: Timestamp,
     /// Last access.
-    pub atime: Timestamp,
+    pub(super) atime: Timestamp,
     /// Extended attributes, sorted by name (POSIX ACLs are among them).
-    pub xattrs: Vec<(OsString, Vec<u8>)>,
+    pub(super) xattrs: Xattrs,
 }
 
 impl Attributes {
     /// Takes the attributes from a stat and the extended attributes beside it.
-    pub(super) fn of(stat: &FileStat, xattrs: Vec<(OsString, Vec<u8>)>) -> Self {
+    pub(super) fn of(stat: &FileStat, xattrs: Xattrs) -> Self {
         let nanoseconds = |value: i64| u32::try_from(value).unwrap_or(0);
         Self {
             mode: stat.st_mode & PERMISSIONS,
@@ -92,16 +95,16 @@ impl Kind {
 
 /// A run of bytes of a file that holds data; what lies between runs is a hole.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Extent {
+pub(super) struct Extent {
     /// First byte.
-    pub offset: u64,
+    pub(super) offset: u64,
     /// Number of bytes.
-    pub length: u64,
+    pub(super) length: u64,
 }
 
 /// What a member of an archive makes when it is put in.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Node {
+pub(super) enum Node {
     /// A directory.
     Directory,
     /// A regular file with its data.

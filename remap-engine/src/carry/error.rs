@@ -212,11 +212,11 @@ pub enum PopulateError {
     },
     /// Putting the target back failed, too: it is in between.
     #[error(
-        "{cause}; and the old contents of {} could not be put back{}; the journal is {}",
-        target.display(), kept(stash.as_deref()), journal.display()
+        "{cause}; and {} could not be put back as it was{}; remove the cause, and recover by \
+         the journal {}", target.display(), kept(stash.as_deref()), journal.display()
     )]
     NotRolledBack {
-        /// What failed first; `rolling back was asked for` when nothing had.
+        /// What failed first, or why the populate was to be taken back.
         cause: String,
         /// The target directory.
         target: PathBuf,
@@ -231,7 +231,7 @@ pub enum PopulateError {
 
 fn kept(stash: Option<&std::path::Path>) -> String {
     stash.map_or_else(String::new, |stash| {
-        format!("; they are kept in {}", stash.display())
+        format!(", its old contents are kept in {}", stash.display())
     })
 }
 

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use tar::{EntryType, Header};
 
-use super::entry::{Attributes, PERMISSIONS, Timestamp};
+use super::entry::{Attributes, PERMISSIONS, Timestamp, Xattrs};
 use super::error::Flaw;
 use super::headers::{RESERVED, SOCKET, XATTR_PREFIX};
 use super::pax;
@@ -29,7 +29,7 @@ pub(super) struct Fields<'a> {
     pub(super) real_size: Option<u64>,
     pub(super) reserved: bool,
     pub(super) socket: bool,
-    xattrs: Vec<(OsString, Vec<u8>)>,
+    xattrs: Xattrs,
 }
 
 impl<'a> Fields<'a> {

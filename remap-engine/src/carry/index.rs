@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-use super::entry::{Attributes, Node};
+use super::entry::{Kind, Node};
 use super::error::{ArchiveError, Flaw};
 use super::read::{ArchiveReader, Member};
 use super::sparse;
@@ -23,9 +23,18 @@ pub struct IndexEntry {
     /// Relative to the root.
     pub path: PathBuf,
     /// What it is.
-    pub node: Node,
-    /// Mode, owner, times, extended attributes.
-    pub attributes: Attributes,
+    pub kind: Kind,
+    /// The earlier name whose inode it shares, if it is a hard link.
+    pub same_as: Option<PathBuf>,
+    /// Length in bytes of a regular file, holes included; 0 for other kinds and for
+    /// hard links.
+    pub size: u64,
+    /// Permission, set-ID and sticky bits.
+    pub mode: u32,
+    /// Owner.
+    pub uid: u32,
+    /// Group.
+    pub gid: u32,
 }
 
 /// Sums over the entries of an archive or of a captured tree.
@@ -59,11 +68,14 @@ impl Totals {
 /// written: cut short, damaged, with names that lead outside, with members below
 /// something that is no directory of the archive, with links to what it does not hold.
 pub fn read_index(archive: &Path) -> Result<Index, ArchiveError> {
-    index(&mut ArchiveReader::open(archive)?)
+    index(&mut ArchiveReader::open(archive)?, |_| ())
 }
 
-/// Lists from the first member on, and rewinds.
-pub(super) fn index(reader: &mut ArchiveReader) -> Result<Index, ArchiveError> {
+/// Lists from the first member on, shows each to `visit`, and rewinds.
+pub(super) fn index(
+    reader: &mut ArchiveReader,
+    mut visit: impl FnMut(&Node),
+) -> Result<Index, ArchiveError> {
     reader.rewind();
     let mut seen = Seen::default();
     let mut index = Index {
@@ -73,14 +85,12 @@ pub(super) fn index(reader: &mut ArchiveReader) -> Result<Index, ArchiveError> {
     loop {
         let offset = reader.offset();
         let Some(member) = reader.next()? else { break };
-        seen.check(&member)
+        let kind = seen
+            .check(&member)
             .map_err(|flaw| reader.malformed(offset, flaw))?;
+        visit(&member.node);
         index.totals.count(&member.node);
-        index.entries.push(IndexEntry {
-            path: member.path,
-            node: member.node,
-            attributes: member.attributes,
-        });
+        index.entries.push(entry(member, kind));
     }
     if index.entries.is_empty() {
         return Err(reader.malformed(0, Flaw::Root));
@@ -89,35 +99,66 @@ pub(super) fn index(reader: &mut ArchiveReader) -> Result<Index, ArchiveError> {
     Ok(index)
 }
 
-/// Names so far, and whether each is a directory.
+fn entry(member: Member, kind: Kind) -> IndexEntry {
+    let (same_as, size) = match member.node {
+        Node::HardLink(target) => (Some(target), 0),
+        Node::Regular { size, .. } => (None, size),
+        _ => (None, 0),
+    };
+    IndexEntry {
+        path: member.path,
+        kind,
+        same_as,
+        size,
+        mode: member.attributes.mode,
+        uid: member.attributes.uid,
+        gid: member.attributes.gid,
+    }
+}
+
+/// Names so far, and what each is.
 #[derive(Default)]
-struct Seen(HashMap<PathBuf, bool>);
+struct Seen(HashMap<PathBuf, Kind>);
 
 impl Seen {
-    fn check(&mut self, member: &Member) -> Result<(), Flaw> {
+    /// Checks a member against those before it, and gives the kind of its inode.
+    fn check(&mut self, member: &Member) -> Result<Kind, Flaw> {
         let path = &member.path;
-        let is_directory = member.node == Node::Directory;
         match path.parent() {
             // The root has no parent: it comes first, once, and is a directory.
             None if !self.0.is_empty() => return Err(Flaw::Duplicate(path.clone())),
-            None if !is_directory => return Err(Flaw::Root),
+            None if member.node != Node::Directory => return Err(Flaw::Root),
             Some(_) if self.0.is_empty() => return Err(Flaw::Root),
-            Some(parent) if self.0.get(parent) != Some(&true) => {
+            Some(parent) if self.0.get(parent) != Some(&Kind::Directory) => {
                 return Err(Flaw::Parent(path.clone()));
             }
             _ => {}
         }
-        if let Node::HardLink(target) = &member.node
-            && self.0.get(target) != Some(&false)
-        {
-            return Err(Flaw::LinkTarget {
-                name: path.clone(),
-                target: target.clone(),
-            });
-        }
-        match self.0.insert(path.clone(), is_directory) {
-            None => Ok(()),
+        let kind = self.kind(member)?;
+        match self.0.insert(path.clone(), kind) {
+            None => Ok(kind),
             Some(_) => Err(Flaw::Duplicate(path.clone())),
         }
+    }
+
+    fn kind(&self, member: &Member) -> Result<Kind, Flaw> {
+        Ok(match &member.node {
+            Node::Directory => Kind::Directory,
+            Node::Regular { .. } => Kind::Regular,
+            Node::Symlink(_) => Kind::Symlink,
+            Node::Fifo => Kind::Fifo,
+            Node::Device { block: true, .. } => Kind::BlockDevice,
+            Node::Device { block: false, .. } => Kind::CharDevice,
+            Node::Socket => Kind::Socket,
+            Node::HardLink(target) => match self.0.get(target) {
+                Some(kind) if *kind != Kind::Directory => *kind,
+                _ => {
+                    return Err(Flaw::LinkTarget {
+                        name: member.path.clone(),
+                        target: target.clone(),
+                    });
+                }
+            },
+        })
     }
 }

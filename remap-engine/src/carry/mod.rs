@@ -30,7 +30,7 @@ mod write;
 mod xattrs;
 
 pub use capture::{Captured, Entry, SkipReason, Skipped, capture};
-pub use entry::{Attributes, Extent, Kind, Node, Timestamp};
+pub use entry::Kind;
 pub use error::{ArchiveError, CaptureError, Flaw, PopulateError};
 pub use index::{Index, IndexEntry, Totals, read_index};
 pub use populate::{Mode, Populated, Request, populate};

@@ -8,8 +8,9 @@ use super::index::{Totals, index};
 use super::journal::{JournalFile, Step, Target, TextPath, remove_file};
 use super::read::ArchiveReader;
 use super::replace;
+use super::room::Needs;
 use super::tree::Tree;
-use super::undo::roll_back;
+use super::undo::{explain, roll_back};
 
 /// What to put where.
 #[derive(Debug, Clone)]
@@ -62,17 +63,18 @@ pub struct Populated {
 /// [`PopulateError::NotRolledBack`], which says where the old contents are.
 pub fn populate(request: &Request<'_>) -> Result<Populated, PopulateError> {
     let mut reader = ArchiveReader::open(request.archive)?;
-    let index = index(&mut reader)?;
     let tree = Tree::open(request.target).map_err(PopulateError::io("open", request.target))?;
+    let mut needs = Needs::in_blocks_of(&tree)?;
+    let index = index(&mut reader, |node| needs.count(node))?;
     let begin = |step| JournalFile::create(request.journal, Target::of(&tree)?, step);
     let (mut journal, result) = match &request.mode {
         Mode::Replace { stash } => {
-            let mut journal = begin(replace::check(&tree, &index, stash)?)?;
+            let mut journal = begin(replace::check(&tree, &needs, stash)?)?;
             let result = replace::replace(&tree, &mut reader, stash, &mut journal);
             (journal, result)
         }
         Mode::Add => {
-            let (additions, stage) = add::check(&tree, &index)?;
+            let (additions, stage) = add::check(&tree, &index, &needs)?;
             let step = Step::Staging {
                 stage: TextPath(stage.clone()),
             };
@@ -88,7 +90,7 @@ pub fn populate(request: &Request<'_>) -> Result<Populated, PopulateError> {
             totals: index.totals,
         }),
         Err(cause) => {
-            roll_back(&tree, &mut journal, &cause)?;
+            roll_back(&tree, &mut journal, &explain(&cause))?;
             Err(cause)
         }
     }

@@ -2,22 +2,22 @@
 
 use std::path::Path;
 
-use super::capture::{Sockets, capture_tree};
+use super::capture::{Purpose, capture_tree};
 use super::clear::clear;
 use super::error::PopulateError;
 use super::extract::{Root, extract};
-use super::index::Index;
+use super::index::index;
 use super::journal::{JournalFile, Step, TextPath};
 use super::read::ArchiveReader;
-use super::room;
+use super::room::{self, Needs};
 use super::survey::survey;
 use super::tree::Tree;
 use crate::private;
 
 /// Finds what forbids the replacement; nothing is written.
-pub(super) fn check(tree: &Tree, index: &Index, stash: &Path) -> Result<Step, PopulateError> {
+pub(super) fn check(tree: &Tree, needs: &Needs, stash: &Path) -> Result<Step, PopulateError> {
     let old = survey(tree)?;
-    room::check_target(tree, index, &old)?;
+    room::check_target(tree, needs, &old)?;
     let directory = match stash.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
@@ -39,7 +39,7 @@ pub(super) fn replace(
     journal: &mut JournalFile,
 ) -> Result<(), PopulateError> {
     let out = private::create_file(stash).map_err(PopulateError::io("create", stash))?;
-    capture_tree(tree, out, Sockets::Keep).map_err(|source| PopulateError::Stash {
+    capture_tree(tree, out, Purpose::Stash).map_err(|source| PopulateError::Stash {
         stash: stash.to_owned(),
         source,
     })?;
@@ -54,7 +54,7 @@ pub(super) fn replace(
 pub(super) fn put_back(tree: &Tree, stash: &Path) -> Result<(), PopulateError> {
     // A stash that cannot be read must not cost what is in place.
     let mut reader = ArchiveReader::open(stash)?;
-    super::index::index(&mut reader)?;
+    index(&mut reader, |_| ())?;
     clear(tree)?;
     extract(&mut reader, tree, Root::Set)
 }

@@ -6,7 +6,6 @@ use nix::sys::statvfs::{FsFlags, Statvfs, fstatvfs};
 
 use super::entry::{Extent, Node};
 use super::error::PopulateError;
-use super::index::Index;
 use super::survey::Survey;
 use super::tree::Tree;
 
@@ -15,13 +14,40 @@ const SHORT_SYMLINK: usize = 128;
 /// Headers of one member of a stash, in bytes: two headers and a short extended one.
 const STASH_MEMBER: u64 = 2048;
 
+/// What an archive's contents take in a file system.
+#[derive(Debug)]
+pub(super) struct Needs {
+    block: u64,
+    bytes: u64,
+    inodes: u64,
+}
+
+impl Needs {
+    /// Nothing yet, to be counted in blocks of the target.
+    pub(super) fn in_blocks_of(tree: &Tree) -> Result<Self, PopulateError> {
+        Ok(Self {
+            block: status(tree)?.fragment_size().max(1),
+            bytes: 0,
+            inodes: 0,
+        })
+    }
+
+    /// Counts one member.
+    pub(super) fn count(&mut self, node: &Node) {
+        self.bytes = self.bytes.saturating_add(storage(node, self.block));
+        if !matches!(node, Node::HardLink(_)) {
+            self.inodes += 1;
+        }
+    }
+}
+
 /// Checks that the target can take the archive once `freed` is gone from it.
 ///
 /// # Errors
 /// When it is read-only, or lacks bytes or inodes.
 pub(super) fn check_target(
     tree: &Tree,
-    index: &Index,
+    needs: &Needs,
     freed: &Survey,
 ) -> Result<(), PopulateError> {
     let place = tree.place(Path::new(""));
@@ -29,9 +55,7 @@ pub(super) fn check_target(
     if fs.flags().contains(FsFlags::ST_RDONLY) {
         return Err(PopulateError::ReadOnly(place));
     }
-    let needed = index.entries.iter().fold(0, |sum: u64, entry| {
-        sum.saturating_add(storage(&entry.node, fs.fragment_size()))
-    });
+    let needed = needs.bytes;
     let available = free_bytes(&fs).saturating_add(freed.bytes);
     if needed > available {
         let size = total_bytes(&fs).saturating_add(needed - available);
@@ -47,7 +71,7 @@ pub(super) fn check_target(
         });
     }
     // The root is there already.
-    let needed = index.totals.inodes.saturating_sub(1);
+    let needed = needs.inodes.saturating_sub(1);
     let available = free_inodes(&fs).saturating_add(freed.inodes);
     if needed > available {
         let inodes = fs.files().saturating_add(needed - available);
@@ -116,7 +140,6 @@ fn free_inodes(fs: &Statvfs) -> u64 {
 
 /// Bytes that a node takes in blocks of `block` bytes.
 fn storage(node: &Node, block: u64) -> u64 {
-    let block = block.max(1);
     match node {
         Node::Regular {
             size,

@@ -27,11 +27,7 @@ pub(super) fn survey(tree: &Tree) -> Result<Survey, PopulateError> {
     let mut survey = Survey::default();
     let mut linked: HashMap<(u64, u64), (PathBuf, u64, u64)> = HashMap::new();
     for found in Walk::new(tree) {
-        let (path, kind, stat) = match found.map_err(|error| PopulateError::Io {
-            action: "visit",
-            path: tree.place(&error.path),
-            source: error.source,
-        })? {
+        let (path, kind, stat) = match found.map_err(|error| error.below(tree))? {
             Found::Entry {
                 path, kind, stat, ..
             } => (path, kind, stat),

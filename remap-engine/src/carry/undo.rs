@@ -1,5 +1,6 @@
 //! Takes back what a populate has done, by its journal.
 
+use std::error::Error as _;
 use std::path::{Path, PathBuf};
 
 use super::add::{remove_stage, take_away};
@@ -56,10 +57,10 @@ pub fn recover(journal: &Path) -> Result<Recovery, PopulateError> {
 pub(super) fn roll_back(
     tree: &Tree,
     journal: &mut JournalFile,
-    cause: impl ToString,
+    cause: &str,
 ) -> Result<(), PopulateError> {
     undo(tree, journal).map_err(|source| PopulateError::NotRolledBack {
-        cause: cause.to_string(),
+        cause: cause.to_owned(),
         target: tree.place(Path::new("")),
         stash: journal.step().stash().map(Path::to_owned),
         journal: journal.path().to_owned(),
@@ -85,4 +86,16 @@ fn undo(tree: &Tree, journal: &mut JournalFile) -> Result<(), PopulateError> {
         }
     }
     journal.remove()
+}
+
+/// An error with all its sources, on one line.
+pub(super) fn explain(error: &PopulateError) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        source = error.source();
+    }
+    text
 }

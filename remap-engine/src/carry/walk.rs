@@ -7,6 +7,7 @@ use nix::errno::Errno;
 use nix::sys::stat::FileStat;
 
 use super::entry::Kind;
+use super::error::PopulateError;
 use super::tree::{Pinned, Tree};
 
 /// What the walk met at a path (relative to the root; empty for the root itself).
@@ -27,6 +28,13 @@ pub(super) enum Found {
 pub(super) struct WalkError {
     pub(super) path: PathBuf,
     pub(super) source: io::Error,
+}
+
+impl WalkError {
+    /// The same, about a target.
+    pub(super) fn below(self, tree: &Tree) -> PopulateError {
+        PopulateError::io("visit", tree.place(&self.path))(self.source)
+    }
 }
 
 /// The walk: an iterator that holds one descriptor at a time, whatever the depth.

@@ -7,6 +7,8 @@ use std::path::Path;
 
 use nix::errno::Errno;
 
+use super::entry::Xattrs;
+
 /// Labels that a security module gives every inode by itself: kept as they are
 /// where the archive has none, because they cannot be taken away.
 const LABELS: [&[u8]; 4] = [
@@ -24,8 +26,13 @@ struct XattrError {
     source: io::Error,
 }
 
+/// Whether a security module gives every inode this attribute.
+pub(super) fn is_label(name: &OsStr) -> bool {
+    LABELS.contains(&name.as_bytes())
+}
+
 /// All attributes that can be listed, sorted by name; none where the file system has none.
-pub(super) fn read(path: &Path) -> io::Result<Vec<(OsString, Vec<u8>)>> {
+pub(super) fn read(path: &Path) -> io::Result<Xattrs> {
     let mut found = Vec::new();
     for name in names(path)? {
         if let Some(value) = xattr::get_deref(path, &name).map_err(|e| named(&name, e))? {
@@ -40,12 +47,16 @@ pub(super) fn read(path: &Path) -> io::Result<Vec<(OsString, Vec<u8>)>> {
 /// After an error some are changed and others are not.
 pub(super) fn make(path: &Path, wanted: &[(OsString, Vec<u8>)]) -> io::Result<()> {
     for name in names(path)? {
-        let keep = LABELS.contains(&name.as_bytes()) || wanted.iter().any(|(w, _)| *w == name);
+        let keep = is_label(&name) || wanted.iter().any(|(w, _)| *w == name);
         if !keep {
             xattr::remove_deref(path, &name).map_err(|e| named(&name, e))?;
         }
     }
     for (name, value) in wanted {
+        // A mount with a label of its own refuses changes, the same value included.
+        if is_label(name) && xattr::get_deref(path, name).ok().flatten().as_ref() == Some(value) {
+            continue;
+        }
         xattr::set_deref(path, name, value).map_err(|e| named(name, e))?;
     }
     Ok(())

@@ -5,7 +5,7 @@ use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 
 use proptest::prelude::*;
 
-use super::super::{CaptureError, Kind, Node, SkipReason, read_index};
+use super::super::{CaptureError, Kind, SkipReason, read_index};
 use super::snapshot::{assert_same, snapshot};
 use super::trees::{make, sample, socket, tree};
 use super::*;
@@ -102,7 +102,7 @@ fn the_list_tells_inodes_names_and_what_is_left_out() {
     let links: Vec<_> = index
         .entries
         .iter()
-        .filter(|entry| matches!(entry.node, Node::HardLink(_)))
+        .filter(|entry| entry.same_as.is_some())
         .collect();
     assert_eq!(links.len(), 2);
     assert_eq!(index.totals.entries - index.totals.inodes, 2);
@@ -189,4 +189,21 @@ fn deep_trees_come_back_up_to_what_the_kernel_takes() {
     let out = File::create(ground.archive()).unwrap();
     let error = capture(File::open(ground.source()).unwrap().as_fd(), out).unwrap_err();
     assert!(matches!(error, CaptureError::Read { .. }), "{error}");
+}
+
+#[test]
+fn labels_are_the_targets_to_give_and_survive_a_roll_back() {
+    let ground = Ground::new();
+    let (new, old) = (ground.source().join("new"), ground.target().join("old"));
+    fs::write(&new, b"").unwrap();
+    fs::write(&old, b"").unwrap();
+    for path in [&new, &old] {
+        xattr::set(path, "security.SMACK64", b"label").unwrap();
+    }
+    let before = snapshot(ground.target());
+    ground.capture();
+    let populated = ground.replace().unwrap();
+    assert_eq!(xattr::list(ground.target().join("new")).unwrap().count(), 0);
+    populated.rollback().unwrap();
+    assert_same(&before, &snapshot(ground.target()));
 }
