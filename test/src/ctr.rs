@@ -151,6 +151,15 @@ impl<'h> Ctr<'h> {
         Ok(output.text().lines().map(str::to_owned).collect())
     }
 
+    /// Forgets the image `name`.
+    ///
+    /// # Errors
+    /// `ctr` fails.
+    pub fn remove_image(&self, name: &str) -> Result<()> {
+        self.command(["image", "rm", "--sync", name]).check()?;
+        Ok(())
+    }
+
     /// The ids of all containers.
     ///
     /// # Errors

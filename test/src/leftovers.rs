@@ -11,16 +11,20 @@ use crate::wait;
 /// A shim says goodbye to containerd before it exits and removes its socket.
 const GRACE: Duration = Duration::from_secs(10);
 
+/// How much of what stayed is told.
+const SHOWN: usize = 30;
+
 /// Prints one line for each thing of which a container could leave one. Not seen
 /// are what containerd keeps for good once a namespace (here: `default`) was used,
-/// its log and database, CRIU's cache of kernel features, and `/srv`, which is for the
-/// tests' own files.
+/// what it unpacks for a restore and never removes, its log and database, CRIU's
+/// cache of kernel features, and `/srv`, which is for the tests' own files.
 const LIST: &str = r#"
 ps -eo pid=,comm=,args= | awk -v self=$$ '
     $1 != self && $2 !~ /^(ps|awk|tini|containerd|ctr)$/ { print "process " $0 }'
 awk '{ print "mount " $5 }' /proc/self/mountinfo
 find /run /tmp /var/tmp /dev/shm /dev/mqueue \
-    ! -path '/run/containerd*' ! -path '/run/host-cgroups' ! -path /run/criu.kdat -printf 'file %p\n'
+    ! -path '/run/containerd*' ! -path '/run/host-cgroups' ! -path /run/criu.kdat \
+    ! -path '/tmp/ctrd-checkpoint*' -printf 'file %p\n'
 find /run/containerd /var/lib/containerd/io.containerd.runtime.v2.task \
     /var/lib/containerd/tmpmounts -mindepth 1 -maxdepth 3 \
     ! -name default ! -name fifo ! -name s ! -name runc ! -path '*/containerd.sock*' \
@@ -50,7 +54,7 @@ impl Baseline {
     /// take a moment: a shim outlives its container a little.
     ///
     /// # Errors
-    /// Something stays; the message lists all of it.
+    /// Something stays; the message lists it.
     pub fn expect_nothing_new(&self, host: &Host) -> Result<()> {
         let mut new = Vec::new();
         let clean = wait::until(GRACE, || {
@@ -61,10 +65,14 @@ impl Baseline {
         if clean {
             return Ok(());
         }
+        let shown = new
+            .get(..SHOWN.min(new.len()))
+            .unwrap_or_default()
+            .join("\n  ");
         bail!(
-            "left behind on host {}:\n  {}",
+            "left behind on host {}, {} in all:\n  {shown}",
             host.name(),
-            new.join("\n  ")
+            new.len()
         )
     }
 }

@@ -32,9 +32,13 @@ mod context;
 mod host_end;
 mod hosts;
 mod lifecycle;
+mod migration;
+mod plain;
 mod scenario;
+mod shm;
 mod skips;
 mod stage;
+mod workload;
 
 use std::process::ExitCode;
 
@@ -42,7 +46,13 @@ use libtest_mimic::Arguments;
 use scenario::Scenario;
 
 /// Every file's scenarios, in the order in which they run.
-const SCENARIOS: &[&[Scenario]] = &[hosts::SCENARIOS, host_end::SCENARIOS, lifecycle::SCENARIOS];
+const SCENARIOS: &[&[Scenario]] = &[
+    hosts::SCENARIOS,
+    host_end::SCENARIOS,
+    lifecycle::SCENARIOS,
+    plain::SCENARIOS,
+    migration::SCENARIOS,
+];
 
 fn main() -> ExitCode {
     let mut arguments = Arguments::from_args();

@@ -102,8 +102,12 @@ impl Stage {
             }
             self.has_shim = true;
         }
-        runtime.prepare(&self.a)?;
-        runtime.prepare(&self.b)
+        for host in [&self.a, &self.b] {
+            // What containerd unpacks for a restore it leaves there, in memory.
+            host.shell("rm -rf /tmp/ctrd-checkpoint*")?;
+            runtime.prepare(host)?;
+        }
+        Ok(())
     }
 
     fn expect_clean(&self) -> Result<()> {
