@@ -11,6 +11,8 @@ use std::{
 use serde_json::Value;
 use thiserror::Error;
 
+use crate::socket;
+
 /// The annotations that put containers into one shim, the first that is set counts. They are
 /// those of the Go shim.
 const GROUPING: [&str; 2] = [
@@ -79,29 +81,34 @@ impl Bundle {
         self.0.join("work")
     }
 
-    /// Keeps the path of the socket of the shim that serves the container, for `delete`.
+    /// Keeps the address of the shim that serves the container: containerd 1.7 finds the shim by
+    /// this file when it restarts, and `delete` finds the socket of one that died.
     ///
     /// # Errors
     /// [`BundleError::File`].
     pub(crate) fn write_address(&self, socket: &Path) -> Result<(), BundleError> {
         let path = self.address();
-        std::fs::write(&path, socket.as_os_str().as_bytes())
+        let mut address = OsString::from(socket::SCHEME);
+        address.push(socket);
+        std::fs::write(&path, address.as_bytes())
             .map_err(|source| BundleError::File { path, source })
     }
 
-    /// What [`Bundle::write_address`] kept.
+    /// The socket that [`Bundle::write_address`] kept.
     ///
     /// # Errors
     /// [`BundleError::File`].
     pub(crate) fn read_address(&self) -> Result<PathBuf, BundleError> {
         let path = self.address();
-        std::fs::read(&path)
-            .map(|bytes| OsString::from_vec(bytes).into())
-            .map_err(|source| BundleError::File { path, source })
+        let bytes = std::fs::read(&path).map_err(|source| BundleError::File { path, source })?;
+        let socket = bytes
+            .strip_prefix(socket::SCHEME.as_bytes())
+            .map(<[u8]>::to_vec);
+        Ok(OsString::from_vec(socket.unwrap_or(bytes)).into())
     }
 
     fn address(&self) -> PathBuf {
-        self.0.join("shim-socket")
+        self.0.join("address")
     }
 
     /// The specification. It stays a [`Value`], because typed structures drop unknown keys when
@@ -196,6 +203,17 @@ mod tests {
         assert!(!shares_pid_namespace(&with(
             json!([{"type": "mount"}, {"type": "pid"}])
         )));
+    }
+
+    #[test]
+    fn addresses() {
+        let dir = tempfile::tempdir().unwrap();
+        let bundle = Bundle::new(dir.path());
+        assert!(bundle.read_address().is_err());
+        bundle.write_address(Path::new("/run/s/x")).unwrap();
+        let text = std::fs::read_to_string(dir.path().join("address")).unwrap();
+        assert_eq!(text, "unix:///run/s/x");
+        assert_eq!(bundle.read_address().unwrap(), Path::new("/run/s/x"));
     }
 
     #[test]

@@ -111,7 +111,7 @@ fn services(shim: &Arc<Shim>) -> HashMap<String, Service> {
 fn strip_scheme(address: std::ffi::OsString) -> std::ffi::OsString {
     match address
         .to_str()
-        .and_then(|text| text.strip_prefix("unix://"))
+        .and_then(|text| text.strip_prefix(socket::SCHEME))
     {
         Some(path) => path.into(),
         None => address,

@@ -6,6 +6,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
+/// What an address begins with.
+pub(crate) const SCHEME: &str = "unix://";
+
 /// Where containerd expects the socket of the shim that serves `group`: named by the SHA-256 of
 /// `<address>/<namespace>/<group>`, in `directory` if containerd (2.3 on) asks for one.
 pub(crate) fn path(
@@ -15,7 +18,7 @@ pub(crate) fn path(
     directory: Option<&Path>,
 ) -> PathBuf {
     let uri = containerd_shim::socket_address(address, namespace, group);
-    let path = Path::new(uri.strip_prefix("unix://").unwrap_or(&uri));
+    let path = Path::new(uri.strip_prefix(SCHEME).unwrap_or(&uri));
     match (directory, path.file_name()) {
         (Some(directory), Some(name)) => directory.join(name),
         _ => path.to_owned(),

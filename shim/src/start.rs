@@ -102,7 +102,7 @@ fn raise_oom_score(pid: u32) {
 
 fn print(path: &Path) -> Result<()> {
     let mut stdout = std::io::stdout().lock();
-    write!(stdout, "unix://{}", path.display())
+    write!(stdout, "{}{}", socket::SCHEME, path.display())
         .and_then(|()| stdout.flush())
         .context("cannot print the address")
 }
