@@ -102,17 +102,6 @@ pub(crate) fn remove(host: &Host) -> Result<()> {
 }
 
 fn in_container(host: &Host, line: &str) -> Result<String> {
-    let output = Ctr::new(host)
-        .command([
-            "task",
-            "exec",
-            "--exec-id",
-            "look",
-            ID,
-            "/bin/sh",
-            "-c",
-            line,
-        ])
-        .check()?;
+    let output = Ctr::new(host).exec(ID, &["/bin/sh", "-c", line])?.ok()?;
     Ok(output.text().into_owned())
 }

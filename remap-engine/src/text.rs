@@ -30,7 +30,8 @@ pub fn unescape(text: &str) -> Option<OsString> {
     let mut out = parts.next()?.as_bytes().to_vec();
     for part in parts {
         let hex = part.strip_prefix('x')?;
-        out.push(u8::from_str_radix(hex.get(..2)?, 16).ok()?);
+        let digits = hex.get(..2).filter(|digits| !digits.starts_with('+'))?;
+        out.push(u8::from_str_radix(digits, 16).ok()?);
         out.extend_from_slice(hex.get(2..)?.as_bytes());
     }
     Some(OsString::from_vec(out))
@@ -99,6 +100,7 @@ mod tests {
         assert_eq!(escape(OsStr::new("/dev/shm/ä b")), "/dev/shm/ä b");
         assert_eq!(escape(OsStr::from_bytes(b"a\xff\\b")), "a\\xff\\x5cb");
         assert_eq!(unescape("a\\q"), None);
+        assert_eq!(unescape("a\\x+1"), None);
     }
 
     proptest! {

@@ -31,6 +31,18 @@ pub fn binary() -> Result<PathBuf> {
         );
         return Ok(path);
     }
+    build(&[])
+}
+
+/// The shim's binary as it is installed, optimised; cargo builds it now.
+///
+/// # Errors
+/// The build fails.
+pub fn release_binary() -> Result<PathBuf> {
+    build(&["--release"])
+}
+
+fn build(flags: &[&str]) -> Result<PathBuf> {
     let output = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
         .args([
             "build",
@@ -40,6 +52,7 @@ pub fn binary() -> Result<PathBuf> {
             NAME,
             "--message-format=json-render-diagnostics",
         ])
+        .args(flags)
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .stderr(Stdio::inherit())
         .output()
