@@ -137,11 +137,20 @@ pub(crate) enum TaskError {
         #[source]
         source: std::io::Error,
     },
-    /// Something that this shim does not do.
-    #[error("{what} is not supported by this shim")]
-    Unsupported {
-        /// The request.
-        what: &'static str,
+    /// Figures of a container without processes.
+    #[error("container {id} does not run, so there are no figures")]
+    NotRunning {
+        /// The container.
+        id: String,
+    },
+    /// Figures that cannot be read.
+    #[error("cannot read the cgroup of container {id}")]
+    Stats {
+        /// The container.
+        id: String,
+        /// What the system said.
+        #[source]
+        source: std::io::Error,
     },
     /// The shim's own fault.
     #[error("the shim failed while handling the request; its log says where")]
@@ -160,12 +169,12 @@ impl TaskError {
             Self::Refused { .. }
             | Self::NotStarted { .. }
             | Self::Started { .. }
-            | Self::StillRuns { .. } => Code::FAILED_PRECONDITION,
+            | Self::StillRuns { .. }
+            | Self::NotRunning { .. } => Code::FAILED_PRECONDITION,
             Self::Signal { .. }
             | Self::Invalid { .. }
             | Self::Options(OptionsError::Type { .. } | OptionsError::Decode { .. })
             | Self::Io(IoError::Scheme { .. } | IoError::Input { .. }) => Code::INVALID_ARGUMENT,
-            Self::Unsupported { .. } => Code::UNIMPLEMENTED,
             Self::Engine { source, .. } => match source.phase {
                 Phase::Prepare | Phase::Plan | Phase::Fit => Code::FAILED_PRECONDITION,
                 _ => Code::UNKNOWN,
@@ -183,7 +192,8 @@ impl TaskError {
             | Self::Adopt(_)
             | Self::Mount(_)
             | Self::Reaper(ReaperError::NotAChild { .. } | ReaperError::Kill { .. })
-            | Self::File { .. } => Code::UNKNOWN,
+            | Self::File { .. }
+            | Self::Stats { .. } => Code::UNKNOWN,
         }
     }
 }

@@ -26,6 +26,7 @@ mod shim_cgroup;
 mod signal;
 mod socket;
 mod start;
+mod stats;
 mod status;
 mod task;
 

@@ -10,6 +10,7 @@ mod pids;
 mod restore;
 mod start;
 mod state;
+mod stats;
 mod stream;
 mod update;
 
@@ -137,8 +138,8 @@ impl Task for TaskService {
         Ok(stream::close(&self.0, &req)?)
     }
 
-    async fn stats(&self, _: &TtrpcContext, _: StatsRequest) -> Result<StatsResponse> {
-        Err(TaskError::Unsupported { what: "Stats" }.into())
+    async fn stats(&self, _: &TtrpcContext, req: StatsRequest) -> Result<StatsResponse> {
+        whole(stats::stats(self.shim(), req)).await
     }
 
     /// Nothing happens while there are containers, as in the Go shim.
