@@ -39,12 +39,19 @@ impl CriuFailed {
     }
 }
 
-/// The first error in the log: CRIU prints the cause first and then how each
+/// Errors that CRIU survives: without CAP_SYS_RESOURCE it cannot raise its own limit of open
+/// files, says so at the start of every run, and goes on.
+const HARMLESS: [&str; 1] = ["Can't setup RLIMIT_NOFILE"];
+
+/// The first error in the log that counts: CRIU prints the cause first and then how each
 /// caller failed. A line looks like `(00.012345) Error (criu/file.c:12): message`.
 fn explanation(path: &Path) -> Option<String> {
     let tail = tail(path).ok()?;
     let text = String::from_utf8_lossy(&tail);
-    let line = text.lines().find(|line| line.contains("Error ("))?;
+    let counts = |line: &&str| {
+        line.contains("Error (") && !HARMLESS.iter().any(|harmless| line.contains(harmless))
+    };
+    let line = text.lines().find(counts)?;
     Some(
         line.split_once(") ")
             .map_or(line, |(_, rest)| rest)
@@ -71,7 +78,9 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("dump.log");
         assert_eq!(explanation(&path), None);
-        let log = "(00.001) Dumping\n(00.002) Error (criu/a.c:1): the cause\n\
+        let log = "(00.001) Dumping\n\
+                   (00.001) Error (criu/util.c:1): rlimit: Can't setup RLIMIT_NOFILE for self\n\
+                   (00.002) Error (criu/a.c:1): the cause\n\
                    (00.003) Error (criu/b.c:2): Dumping FAILED.\n";
         std::fs::write(&path, log).unwrap();
         assert_eq!(
