@@ -10,9 +10,10 @@ use std::path::{Path, PathBuf};
 use crate::bundle::Bundle;
 use crate::contents::{self, CapturedMount};
 use crate::criu::config::{self, DumpSettings, UserConfig};
-use crate::criu::files;
+use crate::criu::{files, running};
 use crate::hold::{Hold, Verdict};
-use crate::image_dir::ImageDir;
+use crate::image_dir::{self, ImageDir};
+use crate::link_remap;
 use crate::manifest::{CarriedMount, DumpOptions, Manifest};
 use crate::phase::{BoxError, Phase, PhaseError};
 use crate::plan::{self, PLAN_FILE, RemapPlan};
@@ -50,17 +51,24 @@ pub trait Dumper: Sync {
     /// They cannot be frozen; they run.
     fn freeze(&self) -> Result<bool, BoxError>;
 
-    /// Lets the tasks run again.
+    /// Freezes the tasks again if a dump that failed has left them running: a CRIU that is killed
+    /// may thaw them.
+    ///
+    /// # Errors
+    /// They run.
+    fn freeze_again(&self) -> Result<(), BoxError>;
+
+    /// Lets the tasks run again. If a dump that failed has thawed them already, that is no error.
     ///
     /// # Errors
     /// They stay frozen.
     fn thaw(&self) -> Result<(), BoxError>;
 
-    /// Dumps the frozen tasks with CRIU, and returns when CRIU has ended. If `exit` was asked for
-    /// CRIU ends the tasks, else they are frozen again as before.
+    /// Dumps the frozen tasks with CRIU. If `exit` was asked for CRIU ends the tasks, else they are
+    /// frozen again as before.
     ///
     /// # Errors
-    /// CRIU failed, or its action script forbade the dump.
+    /// CRIU failed, or its action script forbade the dump, or the runtime ended early.
     fn dump(&self) -> Result<(), BoxError>;
 }
 
@@ -111,7 +119,10 @@ pub fn checkpoint(
     let frozen = Phase::Freeze.run(|| Freeze::new(dumper))?;
     let plan = prepared.tasks.plan()?;
     Phase::Plan.run(|| refuse(&plan, &prepared.user_config))?;
-    let captured = dump(request, &prepared, dumper, &plan)?;
+    let captured = dump(request, &prepared, dumper, &plan).inspect_err(|_| {
+        frozen.freeze_again();
+        undo_dump(&prepared, &plan);
+    })?;
     if request.exit {
         frozen.tasks_ended();
     } else {
@@ -120,6 +131,17 @@ pub fn checkpoint(
     }
     prepared.images.keep();
     Ok(plan)
+}
+
+/// Removes what a checkpoint left whose process was killed in the middle of it. Does nothing if
+/// there was none. The container must have ended.
+///
+/// # Errors
+/// Something cannot be removed.
+pub fn recover(bundle: &Path) -> Result<(), BoxError> {
+    Ok(image_dir::recover(
+        &WorkDir::of(bundle).checkpoint_journal(),
+    )?)
 }
 
 struct Prepared {
@@ -147,7 +169,7 @@ impl Prepared {
         let init = Process::pin(request.init_pid)?;
         Ok(Self {
             tasks: FrozenTasks { bundle, init },
-            images: ImageDir::prepare(&request.image_dir)?,
+            images: ImageDir::prepare(&request.image_dir, &work.checkpoint_journal())?,
             user_config,
             work,
         })
@@ -164,6 +186,17 @@ impl<'d> Freeze<'d> {
     fn new(dumper: &'d dyn Dumper) -> Result<Self, BoxError> {
         let ran = dumper.freeze()?;
         Ok(Self { dumper, ran })
+    }
+
+    fn freeze_again(&self) {
+        if !self.ran
+            && let Err(error) = self.dumper.freeze_again()
+        {
+            tracing::error!(
+                error,
+                "the container runs, and was paused before: pause it by hand"
+            );
+        }
     }
 
     fn thaw(mut self) -> Result<(), BoxError> {
@@ -215,16 +248,22 @@ fn dump(
     dumper: &dyn Dumper,
     plan: &RemapPlan,
 ) -> Result<Vec<CapturedMount>, PhaseError> {
+    Phase::Dump.run(|| remove_links(prepared, plan))?;
     let hold = Phase::Dump.run(|| Hold::prepare(&prepared.work.hold(), &request.script))?;
     let _config = Phase::Dump.run(|| ConfigForDump::write(prepared, &hold, plan))?;
-    let (ended, running) = Phase::Dump.run(ends_with_dump)?;
+    let (ended, end) = Phase::Dump.run(ends_with_dump)?;
 
     let mut held = None;
     let (served, dumped) = std::thread::scope(|scope| {
         let dump = scope.spawn(move || {
             let result = dumper.dump();
-            drop(running);
-            result
+            // A runtime that was killed leaves CRIU behind.
+            let gone = match &result {
+                Ok(()) => Ok(false),
+                Err(_) => running::wait_until_gone(prepared.images.path(), running::PATIENCE),
+            };
+            drop(end);
+            result.and_then(|()| Ok(gone.map(drop)?))
         });
         let served = hold.serve(ended.as_fd(), || {
             let result = while_held(request, prepared, plan);
@@ -256,6 +295,22 @@ fn dump(
             Phase::Dump.run(|| served)?;
             Err(Phase::Dump.failed(NotHeld(hold.script())))
         }
+    }
+}
+
+/// Removes the names that an earlier or a failed dump left for inodes of the container.
+fn remove_links(prepared: &Prepared, plan: &RemapPlan) -> rustix::io::Result<()> {
+    let removed = link_remap::remove(&prepared.tasks.init, plan)?;
+    if removed > 0 {
+        tracing::warn!(removed, "removed names that a dump had left");
+    }
+    Ok(())
+}
+
+/// A CRIU that was killed has not undone what it did.
+fn undo_dump(prepared: &Prepared, plan: &RemapPlan) {
+    if let Err(error) = remove_links(prepared, plan) {
+        tracing::error!(%error, "names link_remap.* of a failed dump stay; remove them by hand");
     }
 }
 

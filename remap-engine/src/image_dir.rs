@@ -1,20 +1,40 @@
 //! The image directory of a checkpoint that is being made.
 
-use std::collections::HashSet;
-use std::ffi::OsString;
+use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use serde::{Deserialize, Serialize};
+
+use crate::criu::running;
+use crate::manifest;
 use crate::private;
+use crate::text;
+
+/// Version of the journal's form.
+const JOURNAL_VERSION: u32 = 1;
 
 /// Guards the image directory: unless [`ImageDir::keep`] is called, dropping it removes what was
 /// added to the directory since, and the directory if it was made.
+///
+/// A journal outside the directory says the same to whoever comes after a process that was killed:
+/// see [`recover`].
 #[derive(Debug)]
 pub struct ImageDir {
-    path: PathBuf,
-    before: HashSet<OsString>,
-    made: bool,
+    state: State,
+    journal: PathBuf,
     keep: bool,
+}
+
+/// What was there before.
+#[derive(Debug, Serialize, Deserialize)]
+struct State {
+    version: u32,
+    #[serde(with = "crate::text")]
+    path: PathBuf,
+    /// Escaped as by [`text::escape`].
+    before: BTreeSet<String>,
+    made: bool,
 }
 
 /// The image directory cannot be used. Nothing was changed.
@@ -37,71 +57,123 @@ pub enum ImageDirError {
 }
 
 impl ImageDir {
-    /// Makes the directory (mode 0700) or takes the one that exists.
+    /// Makes the directory (mode 0700) or takes the one that exists, and writes the journal.
     ///
     /// # Errors
     /// See [`ImageDirError`].
-    pub fn prepare(path: &Path) -> Result<Self, ImageDirError> {
+    pub fn prepare(path: &Path, journal: &Path) -> Result<Self, ImageDirError> {
         let unusable = |source| ImageDirError::Unusable {
             path: path.to_owned(),
             source,
         };
         let made = !path.exists();
-        private::create_dir(path).map_err(unusable)?;
-        let before = names(path).map_err(unusable)?;
-        if before.contains(std::ffi::OsStr::new("inventory.img")) {
+        let before = if made {
+            BTreeSet::new()
+        } else {
+            names(path).map_err(unusable)?
+        };
+        if before.contains("inventory.img") {
             return Err(ImageDirError::Occupied(path.to_owned()));
         }
-        Ok(Self {
+        let state = State {
+            version: JOURNAL_VERSION,
             path: path.to_owned(),
             before,
             made,
+        };
+        write_journal(journal, &state).map_err(|source| ImageDirError::Unusable {
+            path: journal.to_owned(),
+            source,
+        })?;
+        let dir = Self {
+            state,
+            journal: journal.to_owned(),
             keep: false,
-        })
+        };
+        private::create_dir(path).map_err(unusable)?;
+        Ok(dir)
     }
 
     /// Its path.
     #[must_use]
     pub fn path(&self) -> &Path {
-        &self.path
+        &self.state.path
     }
 
     /// The checkpoint is complete: everything stays.
     pub fn keep(mut self) {
         self.keep = true;
     }
-
-    fn remove_additions(&self) -> io::Result<()> {
-        if self.made {
-            return std::fs::remove_dir_all(&self.path);
-        }
-        for name in names(&self.path)?.difference(&self.before) {
-            let path = self.path.join(name);
-            if path.symlink_metadata()?.is_dir() {
-                std::fs::remove_dir_all(path)?;
-            } else {
-                std::fs::remove_file(path)?;
-            }
-        }
-        Ok(())
-    }
 }
 
 impl Drop for ImageDir {
     fn drop(&mut self) {
-        if self.keep {
-            return;
-        }
-        if let Err(error) = self.remove_additions() {
-            let path = self.path.display();
+        let undone = if self.keep {
+            Ok(())
+        } else {
+            remove_additions(&self.state)
+        };
+        let ended = undone.and_then(|()| private::remove_if_exists(&self.journal));
+        if let Err(error) = ended {
+            let path = self.state.path.display();
             tracing::error!(%path, %error, "cannot remove a partial checkpoint; remove it by hand");
         }
     }
 }
 
-fn names(path: &Path) -> io::Result<HashSet<OsString>> {
+/// Removes the partial checkpoint of a process that was killed, by the journal that it left. One
+/// that has its manifest is complete and stays. Without a journal there is nothing to do.
+///
+/// # Errors
+/// The journal cannot be understood, CRIU does not end, or a file cannot be removed; the journal
+/// stays then.
+pub fn recover(journal: &Path) -> io::Result<()> {
+    let text = match std::fs::read(journal) {
+        Ok(text) => text,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error),
+    };
+    let state: State = serde_json::from_slice(&text)?;
+    if state.version != JOURNAL_VERSION {
+        let version = state.version;
+        let what = format!("{} has the unknown version {version}", journal.display());
+        return Err(io::Error::new(io::ErrorKind::InvalidData, what));
+    }
+    running::wait_until_gone(&state.path, running::PATIENCE)?;
+    if !state.path.join(manifest::FILE_NAME).exists() {
+        remove_additions(&state)?;
+    }
+    private::remove_if_exists(journal)
+}
+
+fn write_journal(journal: &Path, state: &State) -> io::Result<()> {
+    private::write(journal, &serde_json::to_vec(state)?)
+}
+
+fn remove_additions(state: &State) -> io::Result<()> {
+    if !state.path.exists() {
+        return Ok(());
+    }
+    if state.made {
+        return std::fs::remove_dir_all(&state.path);
+    }
+    for entry in std::fs::read_dir(&state.path)? {
+        let entry = entry?;
+        if state.before.contains(&text::escape(&entry.file_name())) {
+            continue;
+        }
+        if entry.file_type()?.is_dir() {
+            std::fs::remove_dir_all(entry.path())?;
+        } else {
+            std::fs::remove_file(entry.path())?;
+        }
+    }
+    Ok(())
+}
+
+fn names(path: &Path) -> io::Result<BTreeSet<String>> {
     std::fs::read_dir(path)?
-        .map(|entry| entry.map(|entry| entry.file_name()))
+        .map(|entry| entry.map(|entry| text::escape(&entry.file_name())))
         .collect()
 }
 
@@ -109,31 +181,93 @@ fn names(path: &Path) -> io::Result<HashSet<OsString>> {
 mod tests {
     use super::*;
 
+    struct Ground {
+        root: tempfile::TempDir,
+    }
+
+    impl Ground {
+        fn new() -> Self {
+            let root = tempfile::tempdir().unwrap();
+            std::fs::create_dir(root.path().join("taken")).unwrap();
+            std::fs::write(root.path().join("taken/users"), b"x").unwrap();
+            Self { root }
+        }
+
+        fn path(&self, name: &str) -> PathBuf {
+            self.root.path().join(name)
+        }
+
+        fn prepare(&self, dir: &str) -> Result<ImageDir, ImageDirError> {
+            ImageDir::prepare(&self.path(dir), &self.path("journal"))
+        }
+
+        fn dump_into(&self, dir: &str) {
+            std::fs::write(self.path(dir).join("inventory.img"), b"x").unwrap();
+            std::fs::create_dir(self.path(dir).join("directory")).unwrap();
+        }
+
+        fn assert_as_before(&self) {
+            assert_eq!(
+                names(self.root.path()).unwrap(),
+                BTreeSet::from(["taken".into()])
+            );
+            assert_eq!(
+                names(&self.path("taken")).unwrap(),
+                BTreeSet::from(["users".into()])
+            );
+        }
+    }
+
     #[test]
     fn what_a_failed_checkpoint_made_is_removed_and_nothing_else() {
-        let root = tempfile::tempdir().unwrap();
-        let made = root.path().join("made");
-        let images = ImageDir::prepare(&made).unwrap();
-        std::fs::write(made.join("pages-1.img"), b"x").unwrap();
-        drop(images);
-        assert!(!made.exists());
+        let ground = Ground::new();
+        for dir in ["made", "taken"] {
+            let images = ground.prepare(dir).unwrap();
+            ground.dump_into(dir);
+            drop(images);
+            ground.assert_as_before();
+        }
+    }
 
-        std::fs::write(root.path().join("users"), b"x").unwrap();
-        let images = ImageDir::prepare(root.path()).unwrap();
-        std::fs::write(root.path().join("pages-1.img"), b"x").unwrap();
-        std::fs::create_dir(root.path().join("dir")).unwrap();
-        drop(images);
-        assert_eq!(names(root.path()).unwrap(), HashSet::from(["users".into()]));
+    #[test]
+    fn what_a_killed_one_left_is_removed_by_its_journal() {
+        let ground = Ground::new();
+        for dir in ["made", "taken"] {
+            std::mem::forget(ground.prepare(dir).unwrap());
+            ground.dump_into(dir);
+            recover(&ground.path("journal")).unwrap();
+            ground.assert_as_before();
+            recover(&ground.path("journal")).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_complete_one_stays_after_a_kill() {
+        let ground = Ground::new();
+        std::mem::forget(ground.prepare("made").unwrap());
+        std::fs::write(ground.path("made").join(manifest::FILE_NAME), b"x").unwrap();
+        recover(&ground.path("journal")).unwrap();
+        assert!(ground.path("made").join(manifest::FILE_NAME).exists());
+        assert!(!ground.path("journal").exists());
     }
 
     #[test]
     fn a_finished_one_stays_and_is_not_overwritten() {
-        let root = tempfile::tempdir().unwrap();
-        let images = ImageDir::prepare(root.path()).unwrap();
-        std::fs::write(root.path().join("inventory.img"), b"x").unwrap();
+        let ground = Ground::new();
+        let images = ground.prepare("made").unwrap();
+        ground.dump_into("made");
         images.keep();
-        let error = ImageDir::prepare(root.path()).unwrap_err();
+        let error = ground.prepare("made").unwrap_err();
         assert!(error.to_string().contains("another directory"));
-        assert!(root.path().join("inventory.img").exists());
+        assert!(ground.path("made").join("inventory.img").exists());
+    }
+
+    #[test]
+    fn a_journal_of_another_version_is_left_alone() {
+        let ground = Ground::new();
+        let text = r#"{"version":9,"path":"/x","before":[],"made":true}"#;
+        std::fs::write(ground.path("journal"), text).unwrap();
+        assert!(recover(&ground.path("journal")).is_err());
+        assert!(ground.path("journal").exists());
     }
 }

@@ -9,6 +9,7 @@ pub mod criu;
 pub mod fit;
 pub mod hold;
 pub mod image_dir;
+pub mod link_remap;
 pub mod manifest;
 pub mod mountinfo;
 pub mod mountmap;

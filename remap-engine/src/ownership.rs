@@ -91,7 +91,8 @@ pub fn other_users(
     Ok(others)
 }
 
-fn all_pids() -> io::Result<Vec<i32>> {
+/// Every process that there is.
+pub(crate) fn all_pids() -> io::Result<Vec<i32>> {
     let mut pids = Vec::new();
     for entry in std::fs::read_dir("/proc")? {
         let name = entry?.file_name();

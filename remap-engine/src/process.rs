@@ -215,6 +215,19 @@ impl Process {
         Ok(uses)
     }
 
+    /// Whether it has the file of this device and inode number (as stat(2) gives them) open.
+    ///
+    /// # Errors
+    /// As [`Process::read`].
+    pub fn has_open(&self, wanted: (u64, u64)) -> Result<bool, ProcessError> {
+        let is_wanted = |name: &OsString| {
+            let path = Path::new("fd").join(name);
+            let stat = rustix::fs::statat(&self.dir, path, AtFlags::empty());
+            stat.is_ok_and(|stat| (stat.st_dev, stat.st_ino) == wanted)
+        };
+        Ok(self.list("fd")?.iter().any(is_wanted))
+    }
+
     /// One use; `None` if it does not exist (any more).
     fn file_use(&self, kind: UseKind) -> Result<Option<FileUse>, ProcessError> {
         let link = kind.link();

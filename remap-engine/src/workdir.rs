@@ -31,6 +31,12 @@ impl WorkDir {
         self.0.join("hold")
     }
 
+    /// Says what a checkpoint that is under way has made.
+    #[must_use]
+    pub fn checkpoint_journal(&self) -> PathBuf {
+        self.0.join("checkpoint.json")
+    }
+
     /// What a restore that is under way needs for its roll-back: the old contents of the mounts.
     #[must_use]
     pub fn stash(&self) -> PathBuf {

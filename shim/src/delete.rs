@@ -30,6 +30,9 @@ pub(crate) fn delete(flags: &Flags) -> Result<()> {
     };
     let bundle = Bundle::new(directory);
     end_container(flags, &bundle);
+    if let Err(error) = remap_engine::checkpoint::recover(bundle.path()) {
+        tracing::error!(error, "a partial checkpoint cannot be removed");
+    }
     if let Err(error) = remap_engine::restore::recover(bundle.path()) {
         tracing::error!(error, "a restore that was under way cannot be taken back");
     }

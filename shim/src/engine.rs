@@ -161,18 +161,8 @@ impl RuncDumper {
         self.handle.block_on(run).map(drop)
     }
 
-    /// Freezes the tasks again if the dump has left them running.
-    fn freeze_again(&self) {
-        let runs = match self.handle.block_on(self.container.runc.state()) {
-            Ok(state) => state == RuncStatus::Running,
-            Err(error) => {
-                tracing::warn!(%error, "cannot tell the state after a dump");
-                return;
-            }
-        };
-        if runs && let Err(error) = self.run(&Call::Pause) {
-            tracing::error!(%error, "the container runs, and was paused before the dump");
-        }
+    fn state(&self) -> Result<RuncStatus, runc::RuncError> {
+        self.handle.block_on(self.container.runc.state())
     }
 }
 
@@ -185,15 +175,27 @@ impl Dumper for RuncDumper {
         Ok(true)
     }
 
+    fn freeze_again(&self) -> Result<(), BoxError> {
+        if self.state()? == RuncStatus::Running {
+            self.run(&Call::Pause)?;
+        }
+        Ok(())
+    }
+
     fn thaw(&self) -> Result<(), BoxError> {
-        Ok(self.run(&Call::Resume)?)
+        if let Err(error) = self.run(&Call::Resume) {
+            // A CRIU that was killed may have thawed them.
+            if self.state()? != RuncStatus::Running {
+                return Err(error.into());
+            }
+        }
+        Ok(())
     }
 
     fn dump(&self) -> Result<(), BoxError> {
         remap_engine::private::create_dir(&self.args.work_path)?;
         let result = self.run(&Call::Checkpoint(self.args.clone()));
         result.map_err(|source| {
-            self.freeze_again();
             let log = self.args.work_path.join("dump.log");
             CriuFailed::new(&log, self.container.bundle.path(), source).into()
         })

@@ -22,6 +22,7 @@ struct FakeDumper<'a> {
     init: Mutex<&'a mut Child>,
     exit: bool,
     fault: Fault,
+    paused: bool,
     log: Mutex<Vec<&'static str>>,
 }
 
@@ -37,7 +38,12 @@ impl Dumper for FakeDumper<'_> {
         if self.fault == Fault::Freeze {
             return Err("cannot freeze".into());
         }
-        Ok(true)
+        Ok(!self.paused)
+    }
+
+    fn freeze_again(&self) -> Result<(), BoxError> {
+        self.note("freeze again");
+        Ok(())
     }
 
     fn thaw(&self) -> Result<(), BoxError> {
@@ -97,6 +103,10 @@ struct Outcome {
 }
 
 fn run(exit: bool, fault: Fault) -> Outcome {
+    run_from(false, exit, fault)
+}
+
+fn run_from(paused: bool, exit: bool, fault: Fault) -> Outcome {
     let root = tempfile::tempdir().unwrap();
     let bundle = root.path().join("bundle");
     std::fs::create_dir(&bundle).unwrap();
@@ -118,6 +128,7 @@ fn run(exit: bool, fault: Fault) -> Outcome {
         init: Mutex::new(&mut init),
         exit,
         fault,
+        paused,
         log: Mutex::default(),
     };
     let result = checkpoint(&request, &dumper);
@@ -169,6 +180,16 @@ fn whatever_fails_the_tasks_run_again_and_nothing_stays() {
 }
 
 #[test]
+fn a_paused_container_stays_paused() {
+    let outcome = run_from(true, false, Fault::None);
+    outcome.result.unwrap();
+    assert_eq!(outcome.log, ["freeze", "dump"]);
+    let outcome = run_from(true, false, Fault::Dump);
+    assert!(outcome.result.is_err());
+    assert_eq!(outcome.log, ["freeze", "dump", "freeze again"]);
+}
+
+#[test]
 fn an_error_after_the_tasks_have_ended_does_not_lose_the_checkpoint() {
     let outcome = run(true, Fault::RuntimeAfterKill);
     outcome.result.unwrap();
@@ -191,6 +212,9 @@ fn a_container_of_another_shim_is_refused_untouched() {
     struct Never;
     impl Dumper for Never {
         fn freeze(&self) -> Result<bool, BoxError> {
+            Err("called".into())
+        }
+        fn freeze_again(&self) -> Result<(), BoxError> {
             Err("called".into())
         }
         fn thaw(&self) -> Result<(), BoxError> {

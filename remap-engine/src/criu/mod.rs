@@ -3,3 +3,4 @@
 pub mod config;
 pub mod files;
 pub mod image;
+pub mod running;

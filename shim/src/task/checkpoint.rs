@@ -14,7 +14,7 @@ use crate::{
     engine,
     error::TaskError,
     events, options,
-    runc::{Call, CheckpointArgs, CriuFlags, RuncStatus},
+    runc::{CheckpointArgs, CriuFlags},
     shim::Shim,
     status::{Op, Status},
 };
@@ -53,10 +53,7 @@ pub(super) async fn checkpoint(
     let before = permit.before();
     let result = dump(&container, before, args(&container, &request, &options)).await;
     let exited = options.exit && result.is_ok();
-    if !exited {
-        put_back(&container, before).await;
-    }
-    permit.commit(before);
+    drop(permit);
     result?;
     if exited && time::timeout(EXIT, container.init.wait()).await.is_err() {
         tracing::warn!(id = container.id, "the container outlives its checkpoint");
@@ -128,28 +125,6 @@ async fn dump(
         what: "checkpoint",
         source,
     })
-}
-
-/// Puts the container into the state it had, if the dump has left it in another: CRIU thaws a
-/// frozen container when it fails at the wrong moment.
-async fn put_back(container: &Container, before: Status) {
-    let call = match (before, container.runc.state().await) {
-        (Status::Paused, Ok(RuncStatus::Running)) => Call::Pause,
-        (Status::Running, Ok(RuncStatus::Paused)) => Call::Resume,
-        (_, Ok(_)) => return,
-        (_, Err(error)) => {
-            tracing::warn!(id = container.id, %error, "cannot tell the state after a dump");
-            return;
-        }
-    };
-    tracing::info!(
-        id = container.id,
-        call = call.name(),
-        "the dump changed the state; undoing it"
-    );
-    if let Err(error) = container.runc.run(&call).await {
-        tracing::error!(id = container.id, %error, "the container is not as before the dump");
-    }
 }
 
 #[cfg(test)]
