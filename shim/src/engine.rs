@@ -10,7 +10,7 @@ use std::{
 };
 
 use remap_engine::{
-    checkpoint::{CheckpointRequest, Dumper, checkpoint},
+    checkpoint::{CheckpointRequest, Dumper, Facts, checkpoint},
     manifest::DumpOptions,
     phase::{BoxError, PhaseError},
     restore::{RestoreRequest, Restorer, restore},
@@ -47,8 +47,10 @@ pub(crate) async fn dump(
         init_pid: i32::try_from(container.init.pid()).unwrap_or_default(),
         image_dir: args.image_path.clone(),
         exit: !args.leave_running,
-        options: options_of(&args.criu),
-        versions: versions(&container.runc).await,
+        facts: Facts {
+            options: options_of(&args.criu),
+            versions: versions(&container.runc).await,
+        },
         script: own_executable(),
     };
     let dumper = RuncDumper {

@@ -2,6 +2,7 @@
 //! The "container" is a child of the test; its mounts are the test's own, so nothing is carried.
 
 use super::*;
+use crate::plan;
 use std::process::{Child, Command};
 use std::sync::Mutex;
 
@@ -118,8 +119,7 @@ fn run_from(paused: bool, exit: bool, fault: Fault) -> Outcome {
         init_pid: i32::try_from(init.id()).unwrap(),
         image_dir: root.path().join("images"),
         exit,
-        options: DumpOptions::default(),
-        versions: BTreeMap::new(),
+        facts: Facts::default(),
         script: "/bin/true".into(),
     };
     let dumper = FakeDumper {
@@ -205,8 +205,7 @@ fn a_container_of_another_shim_is_refused_untouched() {
         init_pid: 1,
         image_dir: root.path().join("images"),
         exit: false,
-        options: DumpOptions::default(),
-        versions: BTreeMap::new(),
+        facts: Facts::default(),
         script: "/bin/true".into(),
     };
     struct Never;

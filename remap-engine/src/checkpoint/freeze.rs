@@ -1,0 +1,48 @@
+//! Keeps the tasks frozen, and puts them back into the state that they had.
+
+use super::Dumper;
+use crate::phase::BoxError;
+
+/// Tasks that are frozen; dropping it lets them run again if they ran before.
+pub(super) struct Freeze<'d> {
+    dumper: &'d dyn Dumper,
+    ran: bool,
+}
+
+impl<'d> Freeze<'d> {
+    pub(super) fn new(dumper: &'d dyn Dumper) -> Result<Self, BoxError> {
+        let ran = dumper.freeze()?;
+        Ok(Self { dumper, ran })
+    }
+
+    pub(super) fn again(&self) {
+        if !self.ran
+            && let Err(error) = self.dumper.freeze_again()
+        {
+            tracing::error!(
+                error,
+                "the container runs, and was paused before: pause it by hand"
+            );
+        }
+    }
+
+    pub(super) fn thaw(mut self) -> Result<(), BoxError> {
+        let ran = std::mem::take(&mut self.ran);
+        if ran { self.dumper.thaw() } else { Ok(()) }
+    }
+
+    pub(super) fn tasks_ended(mut self) {
+        self.ran = false;
+    }
+}
+
+impl Drop for Freeze<'_> {
+    fn drop(&mut self) {
+        if !self.ran {
+            return;
+        }
+        if let Err(error) = self.dumper.thaw() {
+            tracing::error!(error, "the container stays paused: resume it by hand");
+        }
+    }
+}

@@ -1,0 +1,138 @@
+//! The dump, with CRIU held while the tasks are frozen and the images are complete.
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::PathBuf;
+
+use super::prepare::Prepared;
+use super::{CheckpointRequest, Dumper, FrozenTasks};
+use crate::contents::CapturedMount;
+use crate::criu::config::{self, DumpSettings};
+use crate::criu::running;
+use crate::hold::{Hold, Verdict};
+use crate::link_remap;
+use crate::phase::{BoxError, Phase, PhaseError};
+use crate::plan::RemapPlan;
+
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "CRIU ended without calling the action script {0}; look for another action-script, or for options that keep CRIU from reading its configuration file"
+)]
+struct NotHeld(PathBuf);
+
+/// Runs the dump and, while CRIU is held, the part that needs frozen tasks.
+pub(super) fn dump(
+    request: &CheckpointRequest,
+    prepared: &Prepared,
+    dumper: &dyn Dumper,
+    plan: &RemapPlan,
+) -> Result<Vec<CapturedMount>, PhaseError> {
+    Phase::Dump.run(|| remove_links(prepared, plan))?;
+    let hold = Phase::Dump.run(|| Hold::prepare(&prepared.work.hold(), &request.script))?;
+    let _config = Phase::Dump.run(|| ConfigForDump::write(prepared, &hold, plan))?;
+    let (ended, end) = Phase::Dump.run(ends_with_dump)?;
+
+    let mut held = None;
+    let (served, dumped) = std::thread::scope(|scope| {
+        let dump = scope.spawn(move || {
+            let result = dumper.dump();
+            // A runtime that was killed leaves CRIU behind.
+            let gone = match &result {
+                Ok(()) => Ok(false),
+                Err(_) => running::wait_until_gone(prepared.images.path(), running::PATIENCE),
+            };
+            drop(end);
+            result.and_then(|()| Ok(gone.map(drop)?))
+        });
+        let served = hold.serve(ended.as_fd(), || {
+            let result = while_held(request, &prepared.tasks, plan);
+            let verdict = match result {
+                Ok(_) => Verdict::Release,
+                Err(_) => Verdict::Veto,
+            };
+            held = Some(result);
+            verdict
+        });
+        let dumped = dump
+            .join()
+            .unwrap_or_else(|_| Err("the dump's thread panicked".into()));
+        (served, dumped)
+    });
+
+    let captured = held.transpose()?;
+    match (captured, dumped) {
+        (Some(captured), Ok(())) => Ok(captured),
+        (Some(captured), Err(error)) if request.exit && prepared.tasks.init.has_ended() => {
+            tracing::warn!(
+                error,
+                "the dump is complete, but the runtime reports an error"
+            );
+            Ok(captured)
+        }
+        (_, Err(error)) => Err(Phase::Dump.failed(error)),
+        (None, Ok(())) => {
+            Phase::Dump.run(|| served)?;
+            Err(Phase::Dump.failed(NotHeld(hold.script())))
+        }
+    }
+}
+
+/// Removes the names that an earlier or a failed dump left for inodes of the container.
+fn remove_links(prepared: &Prepared, plan: &RemapPlan) -> rustix::io::Result<()> {
+    let removed = link_remap::remove(&prepared.tasks.init, plan)?;
+    if removed > 0 {
+        tracing::warn!(removed, "removed names that a dump had left");
+    }
+    Ok(())
+}
+
+/// A CRIU that was killed has not undone what it did.
+pub(super) fn undo(prepared: &Prepared, plan: &RemapPlan) {
+    if let Err(error) = remove_links(prepared, plan) {
+        tracing::error!(%error, "names link_remap.* of a failed dump stay; remove them by hand");
+    }
+}
+
+/// What is done while CRIU is held and all tasks are frozen: all of it if the tasks end with the
+/// dump, else only what cannot wait until they run again.
+fn while_held(
+    request: &CheckpointRequest,
+    tasks: &FrozenTasks,
+    plan: &RemapPlan,
+) -> Result<Vec<CapturedMount>, PhaseError> {
+    if request.exit {
+        tasks.complete(plan, &request.image_dir, &request.facts)
+    } else {
+        tasks.capture(plan, &request.image_dir)
+    }
+}
+
+/// A pipe: the reading end reports hang-up when the writing end is closed.
+fn ends_with_dump() -> nix::Result<(OwnedFd, OwnedFd)> {
+    nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC)
+}
+
+/// The configuration that the dump needs; dropping it puts back what the user wants.
+struct ConfigForDump<'p>(&'p Prepared);
+
+impl<'p> ConfigForDump<'p> {
+    fn write(prepared: &'p Prepared, hold: &Hold, plan: &RemapPlan) -> Result<Self, BoxError> {
+        let settings = DumpSettings {
+            action_script: hold.script(),
+            ghost_limit_bytes: plan.ghost_limit_bytes,
+        };
+        let text = prepared.user_config.for_dump(&settings);
+        config::write(&prepared.work.criu_config(), &text)?;
+        Ok(Self(prepared))
+    }
+}
+
+impl Drop for ConfigForDump<'_> {
+    fn drop(&mut self) {
+        let Prepared {
+            user_config, work, ..
+        } = self.0;
+        if let Err(error) = config::write(&work.criu_config(), user_config.for_restore()) {
+            tracing::warn!(%error, "the CRIU configuration of a dump stays");
+        }
+    }
+}

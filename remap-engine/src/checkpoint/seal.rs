@@ -1,0 +1,64 @@
+//! Makes a checkpoint complete.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use crate::contents::{self, CapturedMount};
+use crate::criu::files;
+use crate::manifest::{CarriedMount, DumpOptions, Manifest};
+use crate::phase::{BoxError, Phase, PhaseError};
+use crate::plan::{PLAN_FILE, RemapPlan};
+use crate::private;
+use crate::reconcile;
+
+/// What only the caller knows, and the manifest records.
+#[derive(Debug, Clone, Default)]
+pub struct Facts {
+    /// Options of the dump, which the restore has to match.
+    pub options: DumpOptions,
+    /// Versions of what takes part, by name.
+    pub versions: BTreeMap<String, String>,
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("the checkpoint would not restore: {}", .0.join("; also: "))]
+struct NotRestorable(Vec<String>);
+
+/// Holds the images against what was carried, and makes everything durable; the manifest is
+/// written last and marks the checkpoint as complete.
+///
+/// # Errors
+/// Phase reconcile or seal; what was written stays, for the caller to remove.
+pub(super) fn seal(
+    plan: &RemapPlan,
+    captured: &[CapturedMount],
+    dir: &Path,
+    facts: &Facts,
+) -> Result<(), PhaseError> {
+    Phase::Reconcile.run(|| -> Result<(), BoxError> {
+        let files = files::read(dir)?;
+        let lost = reconcile::reconcile(&plan.map, &contents::names(captured), &files);
+        if lost.is_empty() {
+            return Ok(());
+        }
+        Err(NotRestorable(lost.iter().map(ToString::to_string).collect()).into())
+    })?;
+    Phase::Seal.run(|| -> Result<(), BoxError> {
+        private::write(&dir.join(PLAN_FILE), &plan.to_json()?)?;
+        let carried = captured.iter().flat_map(carried_mounts).collect();
+        let Facts { versions, options } = facts.clone();
+        let manifest = Manifest::build(dir, versions, options, carried)?;
+        manifest.write(dir)?;
+        Ok(())
+    })
+}
+
+fn carried_mounts(one: &CapturedMount) -> impl Iterator<Item = CarriedMount> {
+    one.mounts.iter().map(|mount| CarriedMount {
+        destination: mount.destination.clone(),
+        archive: one.archive.clone(),
+        fs_options: mount.fs_options.split(',').map(str::to_owned).collect(),
+        bytes: one.captured.totals.data_bytes,
+        entries: one.captured.totals.entries,
+    })
+}
