@@ -104,7 +104,8 @@ impl<'h> Run<'h> {
     }
 
     /// Runs it to its end, with its output and its exit code as those of `ctr`,
-    /// and removes it.
+    /// and removes it. (`ctr` exits with the container, and more than 64 KiB that
+    /// were written just before may be lost: seen with the stock shim, too.)
     ///
     /// # Errors
     /// `ctr` cannot be started. A failure of the container is no error here.

@@ -51,7 +51,8 @@ fn exit_code(context: &Context) -> Result<()> {
 
 fn output(context: &Context) -> Result<()> {
     let lines = 20_000;
-    let line = format!("seq {lines}; echo aside >&2");
+    // ctr does not wait for the end of the output before it exits with the container.
+    let line = format!("seq {lines}; echo aside >&2; sleep 0.5");
     let output = busybox(context, "output").shell(&line).output()?.ok()?;
     let text = output.text();
     ensure!(
