@@ -67,6 +67,10 @@ pub trait Dumper: Sync {
     /// # Errors
     /// CRIU failed, or its action script forbade the dump, or the runtime ended early.
     fn dump(&self) -> Result<(), BoxError>;
+
+    /// Kills the runtime that dumps, if it still runs, so that [`Dumper::dump`] returns. CRIU is
+    /// the engine's concern.
+    fn abort(&self);
 }
 
 /// Takes a checkpoint.

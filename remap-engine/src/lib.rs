@@ -22,4 +22,6 @@ pub mod reconcile;
 pub mod restore;
 pub mod scan;
 pub mod text;
+pub mod time_limit;
+pub mod watchdog;
 pub mod workdir;

@@ -6,7 +6,10 @@
 use std::{
     collections::BTreeMap,
     path::PathBuf,
-    sync::{Arc, Mutex, OnceLock, PoisonError},
+    sync::{
+        Arc, Mutex, OnceLock, PoisonError,
+        atomic::{AtomicU32, Ordering},
+    },
 };
 
 use remap_engine::{
@@ -58,6 +61,7 @@ pub(crate) async fn dump(
         before,
         args,
         handle: Handle::current(),
+        dumping: AtomicU32::new(0),
     };
     blocking(move || checkpoint(&request, &dumper).map(drop)).await
 }
@@ -155,6 +159,8 @@ struct RuncDumper {
     before: Status,
     args: CheckpointArgs,
     handle: Handle,
+    /// The pid of `runc checkpoint`, or 0.
+    dumping: AtomicU32,
 }
 
 impl RuncDumper {
@@ -196,11 +202,24 @@ impl Dumper for RuncDumper {
 
     fn dump(&self) -> Result<(), BoxError> {
         remap_engine::private::create_dir(&self.args.work_path)?;
-        let result = self.run(&Call::Checkpoint(self.args.clone()));
-        result.map_err(|source| {
+        let call = Call::Checkpoint(self.args.clone());
+        let running = self.container.runc.start(&call)?;
+        self.dumping.store(running.pid(), Ordering::SeqCst);
+        let result = self.handle.block_on(running.output());
+        self.dumping.store(0, Ordering::SeqCst);
+        result.map(drop).map_err(|source| {
             let log = self.args.work_path.join("dump.log");
             CriuFailed::new(&log, self.container.bundle.path(), source).into()
         })
+    }
+
+    fn abort(&self) {
+        let pid = self.dumping.load(Ordering::SeqCst);
+        if pid != 0
+            && let Err(error) = self.container.runc.kill(pid)
+        {
+            tracing::debug!(%error, "runc ended before it was killed");
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! The dump, with CRIU held while the tasks are frozen and the images are complete.
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::AsFd;
 use std::path::PathBuf;
 
 use super::prepare::Prepared;
@@ -12,6 +12,7 @@ use crate::hold::{Hold, Verdict};
 use crate::link_remap;
 use crate::phase::{BoxError, Phase, PhaseError};
 use crate::plan::RemapPlan;
+use crate::{time_limit, watchdog};
 
 #[derive(Debug, thiserror::Error)]
 #[error(
@@ -29,10 +30,22 @@ pub(super) fn dump(
     Phase::Dump.run(|| remove_links(prepared, plan))?;
     let hold = Phase::Dump.run(|| Hold::prepare(&prepared.work.hold(), &request.script))?;
     let _config = Phase::Dump.run(|| ConfigForDump::write(prepared, &hold, plan))?;
-    let (ended, end) = Phase::Dump.run(ends_with_dump)?;
+    let script = hold.script();
+    let limit = Phase::Dump.run(|| time_limit::of(&prepared.tasks.bundle, time_limit::DUMP))?;
+    let (ended, end) = Phase::Dump.run(watchdog::end_signal)?;
 
     let mut held = None;
     let (served, dumped) = std::thread::scope(|scope| {
+        let watch = scope.spawn(|| {
+            let abort = || dumper.abort();
+            watchdog::watch(
+                ended.as_fd(),
+                limit,
+                time_limit::DUMP,
+                &request.image_dir,
+                abort,
+            )
+        });
         let dump = scope.spawn(move || {
             let result = dumper.dump();
             // A runtime that was killed leaves CRIU behind.
@@ -52,10 +65,14 @@ pub(super) fn dump(
             held = Some(result);
             verdict
         });
+        // Whoever still asks gets no answer, which is a veto: the dump ends even if serving failed.
+        drop(hold);
         let dumped = dump
             .join()
             .unwrap_or_else(|_| Err("the dump's thread panicked".into()));
-        (served, dumped)
+        // What a dump says that was cut short matters less than that it was.
+        let watched = watch.join().unwrap_or_else(|_| Ok(()));
+        (served, watched.and(dumped))
     });
 
     let captured = held.transpose()?;
@@ -71,7 +88,7 @@ pub(super) fn dump(
         (_, Err(error)) => Err(Phase::Dump.failed(error)),
         (None, Ok(())) => {
             Phase::Dump.run(|| served)?;
-            Err(Phase::Dump.failed(NotHeld(hold.script())))
+            Err(Phase::Dump.failed(NotHeld(script)))
         }
     }
 }
@@ -104,11 +121,6 @@ fn while_held(
     } else {
         tasks.capture(plan, &request.image_dir)
     }
-}
-
-/// A pipe: the reading end reports hang-up when the writing end is closed.
-fn ends_with_dump() -> nix::Result<(OwnedFd, OwnedFd)> {
-    nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC)
 }
 
 /// The configuration that the dump needs; dropping it puts back what the user wants.

@@ -4,7 +4,7 @@
 use super::*;
 use crate::plan;
 use std::process::{Child, Command};
-use std::sync::Mutex;
+use std::sync::{Condvar, Mutex};
 
 /// What the dumper does wrong.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -13,6 +13,7 @@ enum Fault {
     Freeze,
     Dump,
     NoScript,
+    Stuck,
     NoImages,
     RuntimeAfterKill,
 }
@@ -25,6 +26,7 @@ struct FakeDumper<'a> {
     fault: Fault,
     paused: bool,
     log: Mutex<Vec<&'static str>>,
+    aborted: (Mutex<bool>, Condvar),
 }
 
 impl FakeDumper<'_> {
@@ -52,6 +54,12 @@ impl Dumper for FakeDumper<'_> {
         Ok(())
     }
 
+    fn abort(&self) {
+        self.note("abort");
+        *self.aborted.0.lock().unwrap() = true;
+        self.aborted.1.notify_all();
+    }
+
     fn dump(&self) -> Result<(), BoxError> {
         self.note("dump");
         let config = std::fs::read_to_string(self.work.criu_config()).unwrap();
@@ -69,6 +77,12 @@ impl Dumper for FakeDumper<'_> {
         match self.fault {
             Fault::Dump => return Err("criu failed".into()),
             Fault::NoScript => return Ok(()),
+            Fault::Stuck => {
+                let aborted = self.aborted.0.lock().unwrap();
+                let wait = self.aborted.1.wait_while(aborted, |aborted| !*aborted);
+                drop(wait.unwrap());
+                return Err("runc was killed".into());
+            }
             _ => {}
         }
         // The script's side of the protocol, as `hold::ask` has it, without the environment.
@@ -111,7 +125,8 @@ fn run_from(paused: bool, exit: bool, fault: Fault) -> Outcome {
     let root = tempfile::tempdir().unwrap();
     let bundle = root.path().join("bundle");
     std::fs::create_dir(&bundle).unwrap();
-    std::fs::write(bundle.join("config.json"), r#"{"ociVersion":"1.0.2"}"#).unwrap();
+    let config = r#"{"ociVersion":"1.0.2","annotations":{"io.remap.dump-timeout-seconds":"1"}}"#;
+    std::fs::write(bundle.join("config.json"), config).unwrap();
     crate::bundle::adopt(&bundle).unwrap();
     let mut init = Command::new("sleep").arg("60").spawn().unwrap();
     let request = CheckpointRequest {
@@ -130,6 +145,7 @@ fn run_from(paused: bool, exit: bool, fault: Fault) -> Outcome {
         fault,
         paused,
         log: Mutex::default(),
+        aborted: Default::default(),
     };
     let result = checkpoint(&request, &dumper);
     let log = dumper.log.into_inner().unwrap();
@@ -180,6 +196,15 @@ fn whatever_fails_the_tasks_run_again_and_nothing_stays() {
 }
 
 #[test]
+fn a_dump_that_takes_too_long_is_ended_and_says_so() {
+    let outcome = run(false, Fault::Stuck);
+    let error = crate::phase::report(&outcome.result.unwrap_err());
+    assert!(error.contains("within 1 s") && error.contains("io.remap.dump-timeout-seconds"));
+    assert_eq!(outcome.log, ["freeze", "dump", "abort", "thaw"]);
+    assert!(!outcome.images_left && outcome.init_lives);
+}
+
+#[test]
 fn a_paused_container_stays_paused() {
     let outcome = run_from(true, false, Fault::None);
     outcome.result.unwrap();
@@ -222,6 +247,7 @@ fn a_container_of_another_shim_is_refused_untouched() {
         fn dump(&self) -> Result<(), BoxError> {
             Err("called".into())
         }
+        fn abort(&self) {}
     }
     let error = checkpoint(&request, &Never).unwrap_err();
     assert_eq!(error.phase, Phase::Prepare);

@@ -29,7 +29,8 @@ pub(crate) use self::{
 };
 use crate::{
     options::Options,
-    reaper::{Child, Reaper},
+    reaper::{Child, Reaper, ReaperError},
+    signal::Signal,
 };
 
 /// Where runc keeps its state when the options name no root, as the Go shim has it.
@@ -109,12 +110,20 @@ impl Runc {
     /// [`RuncError`], with the last error that runc logged. What that means for the container is
     /// up to the command.
     pub(crate) async fn run(&self, call: &Call) -> Result<Vec<u8>, RuncError> {
+        self.start(call)?.output().await
+    }
+
+    /// Starts `call`, with its output captured.
+    ///
+    /// # Errors
+    /// [`RuncError::Spawn`] when runc itself cannot be started.
+    pub(crate) fn start(&self, call: &Call) -> Result<Captured, RuncError> {
         let capture = |stream| {
             let file = memfd_create(stream, MemfdFlags::CLOEXEC)
                 .map_err(|errno| self.spawn_error(call, errno.into()))?;
             Ok::<_, RuncError>(File::from(file))
         };
-        let (mut stdout, mut stderr) = (capture("runc-stdout")?, capture("runc-stderr")?);
+        let (stdout, stderr) = (capture("runc-stdout")?, capture("runc-stderr")?);
         let clone = |file: &File| {
             file.try_clone()
                 .map(Stdio::from)
@@ -127,10 +136,19 @@ impl Runc {
                 .stderr(clone(&stderr)?);
             Ok(())
         })?;
-        match invocation.finish(Some(&mut stderr)).await {
-            Ok(()) => Ok(read_back(&mut stdout)),
-            Err(error) => Err(error),
-        }
+        Ok(Captured {
+            invocation,
+            stdout,
+            stderr,
+        })
+    }
+
+    /// Kills a runc that [`Runc::start`] has started; what it has started itself goes on.
+    ///
+    /// # Errors
+    /// [`ReaperError`]; it has ended by itself.
+    pub(crate) fn kill(&self, pid: u32) -> Result<(), ReaperError> {
+        self.reaper.kill(pid, Signal::KILL)
     }
 
     /// Starts `create`, `exec` or `restore` with the new process's standard streams.
@@ -270,6 +288,30 @@ impl Invocation {
             status: exit.status,
             message,
         })
+    }
+}
+
+/// A running runc whose output is captured.
+#[derive(Debug)]
+pub(crate) struct Captured {
+    invocation: Invocation,
+    stdout: File,
+    stderr: File,
+}
+
+impl Captured {
+    /// The pid of runc.
+    pub(crate) fn pid(&self) -> u32 {
+        self.invocation.child.pid()
+    }
+
+    /// Waits for its end, and returns what it printed.
+    ///
+    /// # Errors
+    /// As for [`Invocation::finish`].
+    pub(crate) async fn output(mut self) -> Result<Vec<u8>, RuncError> {
+        self.invocation.finish(Some(&mut self.stderr)).await?;
+        Ok(read_back(&mut self.stdout))
     }
 }
 
