@@ -6,10 +6,10 @@
 //! with any test, arguments filter by name:
 //!
 //! ```text
-//! cargo test -p remap-test --test e2e -- trixie lifecycle
+//! cargo test -p remap-test --test e2e -- trixie::lifecycle
 //! ```
 //!
-//! (libtest-mimic takes one filter; `trixie::lifecycle` is one.) To add scenarios:
+//! To add scenarios:
 //!
 //! 1. Make a file here with functions `fn name(context: &Context) -> Result<()>`
 //!    and a list `pub(crate) const SCENARIOS: &[Scenario]` of them.
@@ -29,15 +29,24 @@
 //! [`Scenario::full`]; `REMAP_SHIM_BIN` names a shim that is built already.
 
 mod context;
+mod criu_conf;
+mod dump_failure;
+mod exit;
 mod host_end;
 mod hosts;
+mod leave_running;
 mod lifecycle;
+mod meanwhile;
 mod migration;
 mod plain;
+mod refusal;
+mod same_host;
 mod scenario;
 mod shm;
 mod skips;
 mod stage;
+mod stock;
+mod user_conf;
 mod workload;
 
 use std::process::ExitCode;
@@ -51,7 +60,15 @@ const SCENARIOS: &[&[Scenario]] = &[
     host_end::SCENARIOS,
     lifecycle::SCENARIOS,
     plain::SCENARIOS,
+    stock::SCENARIOS,
     migration::SCENARIOS,
+    same_host::SCENARIOS,
+    leave_running::SCENARIOS,
+    exit::SCENARIOS,
+    refusal::SCENARIOS,
+    dump_failure::SCENARIOS,
+    meanwhile::SCENARIOS,
+    user_conf::SCENARIOS,
 ];
 
 fn main() -> ExitCode {

@@ -1,0 +1,88 @@
+//! CRIU fails in the middle of a dump, when it has made links already.
+
+use anyhow::{Context as _, Result, ensure};
+use remap_test::ctr::Status;
+use remap_test::{Ctr, Runtime, wait};
+
+use crate::context::Context;
+use crate::scenario::{Scenario, skip};
+use crate::shm::Shm;
+use crate::workload::{ID, LIMIT, Workload};
+
+/// See [`crate::SCENARIOS`].
+pub(crate) const SCENARIOS: &[Scenario] = &[
+    Scenario::new("dump_failure::goes_on", goes_on).runtimes(&[Runtime::Remap, Runtime::DropIn])
+];
+
+const IMAGE: &str = "remap.test/failed:1";
+
+/// Makes a Landlock ruleset (landlock_create_ruleset(2) has this number on all
+/// machines), which no CRIU can dump, and stays. Says in /ruleset whether it could.
+const RULESET: &str = "\
+import ctypes, os, signal
+attributes = ctypes.c_uint64(1)
+fd = ctypes.CDLL(None).syscall(444, ctypes.byref(attributes), 8, 0)
+with open('/ruleset.new', 'w') as file:
+    file.write('yes' if fd >= 0 else 'no')
+os.rename('/ruleset.new', '/ruleset')
+signal.pause()
+";
+
+/// The container goes on, and can be dumped when the cause is gone.
+fn goes_on(context: &Context) -> Result<()> {
+    let ctr = context.ctr();
+    let shm = Shm::mount(context.a(), ID)?;
+    let workload = Workload::start(context, &shm, "sem-creator-first")?;
+    if !add_ruleset(&ctr)? {
+        ctr.remove(ID)?;
+        return skip("this kernel has no Landlock");
+    }
+    let before = workload.probe(&ctr)?;
+    let names = shm.names()?;
+    let task = ctr.wait_for(ID, &Status::Running, LIMIT)?;
+
+    let error = ctr
+        .checkpoint(ID, IMAGE)
+        .err()
+        .context("CRIU can dump a Landlock ruleset")?
+        .to_string();
+    for part in ["phase dump", "landlock", "dump.log"] {
+        ensure!(error.contains(part), "no {part:?} in {error:?}");
+    }
+    ensure!(
+        ctr.wait_for(ID, &Status::Running, LIMIT)? == task,
+        "it is another task"
+    );
+    workload.expect_same(&ctr, &before)?;
+    shm.expect_names(&names)?;
+    ensure!(
+        ctr.images()?.iter().all(|image| image != IMAGE),
+        "there is an image"
+    );
+
+    ctr.exec(ID, &["pkill", "-f", "import ctypes"])?.ok()?;
+    ctr.checkpoint(ID, IMAGE)?;
+    ctr.remove(ID)?;
+    shm.clear()?;
+    ctr.restore(ID, IMAGE)?;
+    workload.expect_same(&ctr, &before)?;
+    ctr.remove(ID)?;
+    ctr.remove_image(IMAGE)
+}
+
+/// Adds a process with a ruleset to the container's own: an orphan becomes a
+/// child of the first. Says whether the kernel allows it.
+fn add_ruleset(ctr: &Ctr) -> Result<bool> {
+    let line = r#"setsid python3 -c "$0" </dev/null >/dev/null 2>&1 &"#;
+    ctr.exec(ID, &["sh", "-c", line, RULESET])?.ok()?;
+    let mut said = String::new();
+    wait::until(LIMIT, || {
+        said = ctr.exec(ID, &["cat", "/ruleset"])?.text().into_owned();
+        Ok(!said.is_empty())
+    })?;
+    ensure!(
+        !said.is_empty(),
+        "the process with the ruleset does not start"
+    );
+    Ok(said == "yes")
+}

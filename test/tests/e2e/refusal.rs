@@ -1,0 +1,128 @@
+//! A tmpfs that others use as well cannot be carried: the checkpoint is refused
+//! before anything is touched, and the error says who they are.
+
+use anyhow::{Context as _, Result, ensure};
+use remap_test::ctr::Status;
+use remap_test::image::BUSYBOX_IMAGE;
+use remap_test::{Runtime, wait};
+
+use crate::context::Context;
+use crate::scenario::Scenario;
+use crate::shm::Shm;
+use crate::workload::{ID, LIMIT, Workload};
+
+/// See [`crate::SCENARIOS`].
+pub(crate) const SCENARIOS: &[Scenario] = &[
+    Scenario::new("refusal::host_process", host_process)
+        .runtimes(&[Runtime::Remap, Runtime::DropIn]),
+    Scenario::new("refusal::container", container).runtimes(REMAP),
+    Scenario::new("refusal::not_if_only_mounted", not_if_only_mounted).runtimes(REMAP),
+];
+
+const REMAP: &[Runtime] = &[Runtime::Remap];
+
+const IMAGE: &str = "remap.test/refused:1";
+
+const OTHER: &str = "other";
+
+/// Holds a file of its own there open, for as long as it is let.
+const HOLD: &str = "exec 9>other-file && exec sleep 600";
+
+/// A process of the host has a file open.
+fn host_process(context: &Context) -> Result<()> {
+    let (ctr, shm) = (context.ctr(), Shm::mount(context.a(), ID)?);
+    let line = format!("echo $$ && {HOLD}");
+    let other = context
+        .a()
+        .command("sh")
+        .args(["-c", &line])
+        .current_dir(shm.path())
+        .spawn()?;
+    wait_for_other(&shm)?;
+    let pid = String::from_utf8(other.stdout_so_far())?;
+
+    let workload = Workload::start(context, &shm, "sem-creator-first")?;
+    expect_refusal(context, workload, &shm, pid.trim())?;
+
+    other.kill()?;
+    ctr.checkpoint(ID, IMAGE)?;
+    ctr.remove_image(IMAGE)?;
+    ctr.remove(ID)
+}
+
+/// Another container has one open.
+fn container(context: &Context) -> Result<()> {
+    let (ctr, shm) = (context.ctr(), Shm::mount(context.a(), ID)?);
+    ctr.run(context.runtime(), BUSYBOX_IMAGE, OTHER)
+        .bind(shm.path(), "/dev/shm")
+        .shell(&format!("cd /dev/shm && {HOLD}"))
+        .start()?;
+    wait_for_other(&shm)?;
+    let pid = ctr.wait_for(OTHER, &Status::Running, LIMIT)?.pid;
+
+    let workload = Workload::start(context, &shm, "sem-creator-first")?;
+    expect_refusal(context, workload, &shm, &pid.to_string())?;
+
+    ctr.remove(OTHER)?;
+    ctr.checkpoint(ID, IMAGE)?;
+    ctr.remove_image(IMAGE)?;
+    ctr.remove(ID)
+}
+
+/// Another container has the tmpfs too, and nothing of it open, as the pause
+/// container of a pod.
+fn not_if_only_mounted(context: &Context) -> Result<()> {
+    let (ctr, shm) = (context.ctr(), Shm::mount(context.a(), ID)?);
+    ctr.run(context.runtime(), BUSYBOX_IMAGE, OTHER)
+        .bind(shm.path(), "/dev/shm")
+        .shell("exec sleep 600")
+        .start()?;
+    let workload = Workload::start(context, &shm, "sem-creator-first")?;
+    let before = workload.probe(&ctr)?;
+    ctr.checkpoint(ID, IMAGE)?;
+    ctr.remove(ID)?;
+    shm.clear()?;
+    ctr.restore(ID, IMAGE)?;
+    workload.expect_same(&ctr, &before)?;
+    ctr.remove(ID)?;
+    ctr.remove_image(IMAGE)?;
+    ctr.remove(OTHER)
+}
+
+/// The checkpoint fails and names the other by its `pid`; the container goes on,
+/// and nothing is left of the attempt.
+fn expect_refusal(context: &Context, workload: Workload, shm: &Shm, pid: &str) -> Result<()> {
+    let ctr = context.ctr();
+    let before = workload.probe(&ctr)?;
+    let names = shm.names()?;
+    let error = ctr
+        .checkpoint(ID, IMAGE)
+        .err()
+        .context("the checkpoint is not refused")?
+        .to_string();
+    let pid = format!("pid {pid} ");
+    for part in [&pid, "sleep", "/dev/shm", shm.path(), "other-file"] {
+        ensure!(error.contains(part), "no {part:?} in {error:?}");
+    }
+    shm.expect_names(&names)?;
+    workload.expect_same(&ctr, &before)?;
+    expect_no_trace(context)
+}
+
+/// No image, and no meeting point of a dump in the bundle.
+pub(crate) fn expect_no_trace(context: &Context) -> Result<()> {
+    let images = context.ctr().images()?;
+    ensure!(
+        images.iter().all(|image| image != IMAGE),
+        "there is an image"
+    );
+    let hold = format!("/run/containerd/io.containerd.runtime.v2.task/default/{ID}/remap/hold");
+    ensure!(!context.a().path(&hold).exists(), "{hold} is left");
+    Ok(())
+}
+
+fn wait_for_other(shm: &Shm) -> Result<()> {
+    let file = shm.host().path(shm.file("other-file"));
+    ensure!(wait::until(LIMIT, || Ok(file.exists()))?, "nobody comes");
+    Ok(())
+}

@@ -1,0 +1,107 @@
+//! What the stock shim makes of the workloads of [`crate::migration`]: this is what
+//! there is to repair. A scenario here fails when the stock shim has learned it.
+
+use anyhow::{Result, ensure};
+use remap_test::{Ctr, Runtime};
+
+use crate::context::Context;
+use crate::criu_conf::CriuConf;
+use crate::scenario::Scenario;
+use crate::shm::Shm;
+use crate::workload::{ID, Workload};
+
+/// See [`crate::SCENARIOS`].
+pub(crate) const SCENARIOS: &[Scenario] = &[
+    Scenario::new("stock::sem_creator_first", |context| {
+        fails(context, "sem-creator-first", Some(NO_LINK_REMAP), NO_LINK)
+    })
+    .runtimes(STOCK),
+    Scenario::new("stock::sem_user_first", |context| {
+        fails(context, "sem-user-first", None, NO_FILE)
+    })
+    .runtimes(STOCK),
+    Scenario::new("stock::sem_fd", |context| {
+        fails(context, "sem-fd", Some(NO_LINK_REMAP), NO_LINK)
+    })
+    .runtimes(STOCK),
+    Scenario::new("stock::named_only", |context| {
+        fails(context, "named-only", None, NO_FILE)
+    })
+    .runtimes(STOCK),
+    Scenario::new("stock::hard_links", |context| {
+        fails(context, "hard-links", Some(NO_LINK_REMAP), NO_FILE)
+    })
+    .runtimes(STOCK),
+    Scenario::new("stock::big", |context| {
+        fails(context, "big", Some(TOO_BIG), NO_LINK)
+    })
+    .runtimes(STOCK),
+    Scenario::new("stock::odd_names", |context| {
+        fails(context, "odd-names", Some(NO_LINK_REMAP), NO_FILE)
+    })
+    .runtimes(STOCK),
+    Scenario::new("stock::unlinked_only", unlinked_only).runtimes(STOCK),
+];
+
+const STOCK: &[Runtime] = &[Runtime::Stock];
+
+const IMAGE: &str = "remap.test/stock:1";
+
+/// All that an administrator can set to help.
+const HELPFUL: &str = "link-remap\nghost-limit 128M\n";
+
+// What CRIU's logs say of it.
+const NO_LINK_REMAP: &str = "Use link-remap option";
+const TOO_BIG: &str = "increase limit";
+const NO_LINK: &str = "Can't link dev/shm/link_remap.";
+const NO_FILE: &str = "on restore: No such file or directory";
+
+/// The dump fails by `dump`, unless it is `None`. If CRIU is configured as well as
+/// it can be, the dump succeeds and the restore on an empty tmpfs fails by `restore`.
+fn fails(context: &Context, name: &'static str, dump: Option<&str>, restore: &str) -> Result<()> {
+    let ctr = context.ctr();
+    let shm = Shm::mount(context.a(), ID)?;
+    Workload::start(context, &shm, name)?;
+    if let Some(reason) = dump {
+        ensure!(ctr.checkpoint(ID, IMAGE).is_err(), "the dump succeeds");
+        expect_in_log(&ctr, "criu-dump.log", reason)?;
+    }
+
+    let _conf = CriuConf::write(context.a(), HELPFUL)?;
+    ctr.checkpoint(ID, IMAGE)?;
+    ctr.remove(ID)?;
+    shm.clear()?;
+    ensure!(ctr.restore(ID, IMAGE).is_err(), "the restore succeeds");
+    expect_in_log(&ctr, "work/restore.log", restore)?;
+    ctr.remove(ID)?;
+    ctr.remove_image(IMAGE)
+}
+
+/// A small file without any name: CRIU alone can do that.
+fn unlinked_only(context: &Context) -> Result<()> {
+    let ctr = context.ctr();
+    let shm = Shm::mount(context.a(), ID)?;
+    let workload = Workload::start(context, &shm, "unlinked-only")?;
+    let before = workload.probe(&ctr)?;
+    ctr.checkpoint(ID, IMAGE)?;
+    ctr.remove(ID)?;
+    ctr.restore(ID, IMAGE)?;
+    workload.expect_same(&ctr, &before)?;
+    ctr.remove(ID)?;
+    ctr.remove_image(IMAGE)
+}
+
+/// The file `log` of the container's bundle must contain `text`.
+fn expect_in_log(ctr: &Ctr, log: &str, text: &str) -> Result<()> {
+    let path = format!("/run/containerd/io.containerd.runtime.v2.task/default/{ID}/{log}");
+    // By the host itself: `work` is an absolute symbolic link.
+    let output = ctr.host().command("cat").arg(&path).check()?;
+    let said = output.text();
+    let errors: Vec<&str> = said.lines().filter(|line| line.contains("Error")).collect();
+    ensure!(
+        said.contains(text),
+        "no {text:?} in {path}, which has the errors\n{}",
+        errors.join("\n")
+    );
+    Ok(())
+}
