@@ -6,6 +6,7 @@
 mod freeze;
 mod frozen;
 mod held;
+mod links;
 mod prepare;
 mod seal;
 
@@ -18,6 +19,7 @@ use crate::workdir::WorkDir;
 
 use self::freeze::Freeze;
 pub use self::frozen::FrozenTasks;
+use self::links::Links;
 use self::prepare::Prepared;
 pub use self::seal::Facts;
 use self::seal::seal;
@@ -88,10 +90,9 @@ pub fn checkpoint(
     let freeze = Phase::Freeze.run(|| Freeze::new(dumper))?;
     let plan = prepared.tasks.plan()?;
     Phase::Plan.run(|| prepared.refuse(&plan))?;
-    let captured = held::dump(request, &prepared, dumper, &plan).inspect_err(|_| {
-        freeze.again();
-        held::undo(&prepared, &plan);
-    })?;
+    let links = Links::clear(&prepared.tasks, &plan);
+    let captured = held::dump(request, &prepared, dumper, &plan).inspect_err(|_| freeze.again())?;
+    drop(links);
     if request.exit {
         freeze.tasks_ended();
     } else {

@@ -1,7 +1,9 @@
 //! The image directory of a checkpoint that is being made.
 
 use std::collections::BTreeSet;
+use std::fs::Permissions;
 use std::io;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -57,7 +59,8 @@ pub enum ImageDirError {
 }
 
 impl ImageDir {
-    /// Makes the directory (mode 0700) or takes the one that exists, and writes the journal.
+    /// Makes the directory (mode 0700) or takes the one that exists (an empty one gets that mode),
+    /// and writes the journal.
     ///
     /// # Errors
     /// See [`ImageDirError`].
@@ -91,6 +94,10 @@ impl ImageDir {
             keep: false,
         };
         private::create_dir(path).map_err(unusable)?;
+        if dir.state.before.is_empty() {
+            // An empty one that the user made becomes what it would be if we had.
+            std::fs::set_permissions(path, Permissions::from_mode(0o700)).map_err(unusable)?;
+        }
         Ok(dir)
     }
 

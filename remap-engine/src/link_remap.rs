@@ -2,11 +2,11 @@
 //!
 //! For a file whose opened name is gone CRIU links the inode as `link_remap.ID` into the directory
 //! of that name, or, if that is gone too, into the next above it (`dump_linked_remap`). It removes
-//! the link when the container goes on. If it is killed the link stays, and the next dump fails with
-//! `File exists`.
+//! the link when the container goes on, and leaves it when the container ends. If it is killed the
+//! link stays, too, and the next dump fails with `File exists`.
 
 use std::ffi::OsStr;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
@@ -16,23 +16,55 @@ use crate::mountinfo::Device;
 use crate::plan::{FilePlan, RemapPlan};
 use crate::process::{Process, strip_deleted};
 
-/// Removes the `link_remap.ID` names of inodes that the container holds; returns how many there
-/// were. Names of other inodes are never touched.
-///
-/// # Errors
-/// A name cannot be removed; others are tried all the same.
-pub fn remove(root: &Process, plan: &RemapPlan) -> rustix::io::Result<usize> {
-    let mut removed = 0;
-    let mut first_error = Ok(());
-    for file in plan.files.iter().filter(|file| file.links > 0) {
-        for dir in directories(file) {
-            match remove_in(root, &dir, file) {
-                Ok(count) => removed += count,
-                Err(error) => first_error = first_error.and(Err(error)),
-            }
+/// The places where a dump may link inodes that the container holds. They stay reachable after the
+/// container's end.
+#[derive(Debug)]
+pub struct LinkRemaps {
+    places: Vec<Place>,
+}
+
+/// A directory and an inode that CRIU may link there.
+#[derive(Debug)]
+struct Place {
+    dir: OwnedFd,
+    inode: (Device, u64),
+}
+
+impl LinkRemaps {
+    /// Opens the places. `root` is the container's init.
+    #[must_use]
+    pub fn locate(root: &Process, plan: &RemapPlan) -> Self {
+        let linked = plan.files.iter().filter(|file| file.links > 0);
+        let places = linked.flat_map(|file| {
+            // A directory that is gone holds no names.
+            directories(file).into_iter().filter_map(|dir| {
+                Some(Place {
+                    dir: root.open_dir(&dir).ok()?,
+                    inode: (file.device, file.inode),
+                })
+            })
+        });
+        Self {
+            places: places.collect(),
         }
     }
-    first_error.map(|()| removed)
+
+    /// Removes the `link_remap.ID` names of those inodes; returns how many there were. Names of
+    /// other inodes are never touched.
+    ///
+    /// # Errors
+    /// A name cannot be removed; the others are tried all the same.
+    pub fn remove(&self) -> rustix::io::Result<usize> {
+        let mut removed = 0;
+        let mut result = Ok(());
+        for place in &self.places {
+            match place.remove() {
+                Ok(count) => removed += count,
+                Err(error) => result = Err(error),
+            }
+        }
+        result.map(|()| removed)
+    }
 }
 
 /// Where CRIU may have linked the inode: the directories of its gone names and those above.
@@ -48,21 +80,19 @@ fn directories(file: &FilePlan) -> Vec<PathBuf> {
     directories
 }
 
-fn remove_in(root: &Process, dir: &Path, file: &FilePlan) -> rustix::io::Result<usize> {
-    // A directory that is gone holds no names.
-    let Ok(dir) = root.open_dir(dir) else {
-        return Ok(0);
-    };
-    let mut removed = 0;
-    for entry in rustix::fs::Dir::read_from(&dir)? {
-        let entry = entry?;
-        let name = OsStr::from_bytes(entry.file_name().to_bytes());
-        if is_link_remap(name) && identity(&dir, name) == Some((file.device, file.inode)) {
-            rustix::fs::unlinkat(&dir, name, AtFlags::empty())?;
-            removed += 1;
+impl Place {
+    fn remove(&self) -> rustix::io::Result<usize> {
+        let mut removed = 0;
+        for entry in rustix::fs::Dir::read_from(&self.dir)? {
+            let entry = entry?;
+            let name = OsStr::from_bytes(entry.file_name().to_bytes());
+            if is_link_remap(name) && identity(&self.dir, name) == Some(self.inode) {
+                rustix::fs::unlinkat(&self.dir, name, AtFlags::empty())?;
+                removed += 1;
+            }
         }
+        Ok(removed)
     }
-    Ok(removed)
 }
 
 /// Whether a name has the form that CRIU makes.
@@ -120,9 +150,10 @@ mod tests {
             exec_sessions: vec![],
             ghost_limit_bytes: 0,
         };
-        assert_eq!(remove(&own, &plan).unwrap(), 1);
+        let links = LinkRemaps::locate(&own, &plan);
+        assert_eq!(links.remove().unwrap(), 1);
         assert!(!path("link_remap.12").exists());
         assert!(path("link_remap.7").exists() && path("link_remap.x").exists());
-        assert_eq!(remove(&own, &plan).unwrap(), 0);
+        assert_eq!(links.remove().unwrap(), 0);
     }
 }

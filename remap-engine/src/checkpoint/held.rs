@@ -9,7 +9,6 @@ use crate::contents::CapturedMount;
 use crate::criu::config::{self, DumpSettings};
 use crate::criu::running;
 use crate::hold::{Hold, Verdict};
-use crate::link_remap;
 use crate::phase::{BoxError, Phase, PhaseError};
 use crate::plan::RemapPlan;
 use crate::{time_limit, watchdog};
@@ -27,7 +26,6 @@ pub(super) fn dump(
     dumper: &dyn Dumper,
     plan: &RemapPlan,
 ) -> Result<Vec<CapturedMount>, PhaseError> {
-    Phase::Dump.run(|| remove_links(prepared, plan))?;
     let hold = Phase::Dump.run(|| Hold::prepare(&prepared.work.hold(), &request.script))?;
     let _config = Phase::Dump.run(|| ConfigForDump::write(prepared, &hold, plan))?;
     let script = hold.script();
@@ -90,22 +88,6 @@ pub(super) fn dump(
             Phase::Dump.run(|| served)?;
             Err(Phase::Dump.failed(NotHeld(script)))
         }
-    }
-}
-
-/// Removes the names that an earlier or a failed dump left for inodes of the container.
-fn remove_links(prepared: &Prepared, plan: &RemapPlan) -> rustix::io::Result<()> {
-    let removed = link_remap::remove(&prepared.tasks.init, plan)?;
-    if removed > 0 {
-        tracing::warn!(removed, "removed names that a dump had left");
-    }
-    Ok(())
-}
-
-/// A CRIU that was killed has not undone what it did.
-pub(super) fn undo(prepared: &Prepared, plan: &RemapPlan) {
-    if let Err(error) = remove_links(prepared, plan) {
-        tracing::error!(%error, "names link_remap.* of a failed dump stay; remove them by hand");
     }
 }
 

@@ -11,7 +11,7 @@ use std::{
     ffi::OsString,
     fs::File,
     io::{Read, Seek},
-    os::fd::OwnedFd,
+    os::{fd::OwnedFd, unix::process::CommandExt},
     path::{Path, PathBuf},
     process::{Command, Stdio},
     sync::{
@@ -20,7 +20,10 @@ use std::{
     },
 };
 
-use rustix::fs::{MemfdFlags, memfd_create};
+use rustix::{
+    fs::{MemfdFlags, Mode, memfd_create},
+    process::umask,
+};
 use serde::Deserialize;
 
 pub(crate) use self::{
@@ -223,6 +226,9 @@ impl Runc {
         }
         command.args(call.argv(&self.id)).current_dir(&self.bundle);
         streams(&mut command)?;
+        if matches!(call, Call::Checkpoint(_)) {
+            private_files(&mut command);
+        }
         let child = self
             .reaper
             .spawn(&mut command)
@@ -241,6 +247,17 @@ impl Runc {
             source,
         }
     }
+}
+
+/// Gives a command a file mode creation mask with which only its owner can read what it makes:
+/// images hold process memory, and CRIU makes some of them readable by all (`CR_FD_PERM`).
+fn private_files(command: &mut Command) {
+    let mask = || {
+        umask(Mode::RWXG | Mode::RWXO);
+        Ok(())
+    };
+    // SAFETY: umask(2) is async-signal-safe (signal-safety(7)), and the closure does nothing else.
+    unsafe { command.pre_exec(mask) };
 }
 
 /// The program to run: `binary_name` of the options, else `runc` from PATH.
