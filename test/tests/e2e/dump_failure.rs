@@ -17,13 +17,13 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
 const IMAGE: &str = "remap.test/failed:1";
 
 /// Makes a Landlock ruleset (landlock_create_ruleset(2) has this number on all
-/// machines), which no CRIU can dump, and stays. Says in /ruleset whether it could.
+/// machines), which no CRIU can dump, and stays. Says its pid in /ruleset, or 0 if it could not.
 const RULESET: &str = "\
 import ctypes, os, signal
 attributes = ctypes.c_uint64(1)
 fd = ctypes.CDLL(None).syscall(444, ctypes.byref(attributes), 8, 0)
 with open('/ruleset.new', 'w') as file:
-    file.write('yes' if fd >= 0 else 'no')
+    file.write(str(os.getpid() if fd >= 0 else 0))
 os.rename('/ruleset.new', '/ruleset')
 signal.pause()
 ";
@@ -33,7 +33,8 @@ fn goes_on(context: &Context) -> Result<()> {
     let ctr = context.ctr();
     let shm = Shm::mount(context.a(), ID)?;
     let workload = Workload::start(context, &shm, "sem-creator-first")?;
-    if !add_ruleset(&ctr)? {
+    let cause = add_ruleset(&ctr)?;
+    if cause == "0" {
         ctr.remove(ID)?;
         return skip("this kernel has no Landlock");
     }
@@ -60,7 +61,7 @@ fn goes_on(context: &Context) -> Result<()> {
         "there is an image"
     );
 
-    ctr.exec(ID, &["pkill", "-f", "import ctypes"])?.ok()?;
+    ctr.exec(ID, &["kill", &cause])?.ok()?;
     ctr.checkpoint(ID, IMAGE)?;
     ctr.remove(ID)?;
     shm.clear()?;
@@ -71,8 +72,8 @@ fn goes_on(context: &Context) -> Result<()> {
 }
 
 /// Adds a process with a ruleset to the container's own: an orphan becomes a
-/// child of the first. Says whether the kernel allows it.
-fn add_ruleset(ctr: &Ctr) -> Result<bool> {
+/// child of the first. Returns its pid there.
+fn add_ruleset(ctr: &Ctr) -> Result<String> {
     let line = r#"setsid python3 -c "$0" </dev/null >/dev/null 2>&1 &"#;
     ctr.exec(ID, &["sh", "-c", line, RULESET])?.ok()?;
     let mut said = String::new();
@@ -84,5 +85,5 @@ fn add_ruleset(ctr: &Ctr) -> Result<bool> {
         !said.is_empty(),
         "the process with the ruleset does not start"
     );
-    Ok(said == "yes")
+    Ok(said)
 }

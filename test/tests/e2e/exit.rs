@@ -11,6 +11,7 @@ use remap_test::ctr::Status;
 use remap_test::{Host, Runtime};
 
 use crate::context::Context;
+use crate::exported;
 use crate::scenario::Scenario;
 use crate::shm::Shm;
 use crate::workload::{ID, LIMIT, Workload};
@@ -19,6 +20,7 @@ use crate::workload::{ID, LIMIT, Workload};
 pub(crate) const SCENARIOS: &[Scenario] = &[
     Scenario::new("exit::counter", counter).runtimes(&[Runtime::DropIn]),
     Scenario::new("exit::semaphore", semaphore).runtimes(&[Runtime::DropIn]),
+    Scenario::new("exit::moves", moves).runtimes(&[Runtime::DropIn]),
 ];
 
 /// The file as it was carried is the one that the container left behind.
@@ -68,6 +70,44 @@ fn semaphore(context: &Context) -> Result<()> {
     let mode = mode_of(context.a(), &images)?;
     ensure!(mode == 0o755, "{images} has mode {mode:o} now");
     ctr.remove(ID)
+}
+
+/// Without a difference between what the process knows and what the file says. No
+/// command of `ctr` restores from a directory, so its files take the place of those
+/// in an image.
+fn moves(context: &Context) -> Result<()> {
+    const IMAGE: &str = "remap.test/exit:1";
+    let (a, b) = (context.ctr(), context.ctr_on_b());
+    let dir = context.dir()?;
+    let [images, early, late] =
+        ["images", "early.tar", "late.tar"].map(|name| format!("{dir}/{name}"));
+    let a_shm = Shm::mount(context.a(), ID)?;
+    let workload = Workload::start(context, &a_shm, "counter")?;
+    let before = workload.probe(&a)?;
+    a.checkpoint(ID, IMAGE)?;
+    a.export_checkpoint(IMAGE, &early)?;
+    a.remove_image(IMAGE)?;
+    a.checkpoint_task(ID, &images, &format!("{images}-work"), true)?;
+    a.wait_for(ID, &Status::Stopped, LIMIT)?;
+    let last = first_word(&context.a().read_file(&a_shm.file("counter"))?)?;
+    a.remove(ID)?;
+
+    exported::replace_images(context.a(), &early, &images, &late)?;
+    let b_shm = Shm::mount(context.b(), ID)?;
+    context
+        .link()
+        .copy_file(context.a(), &late, context.b(), &late)?;
+    b.import_checkpoint(&late)?;
+    b.restore(ID, IMAGE)?;
+    let now = workload.expect_same(&b, &before)?;
+    let count = now.progress("writer", "count")?;
+    ensure!(
+        now.check("writer", "jumps") == 0 && count >= last,
+        "it was at {last}, and now {now:?}"
+    );
+    b_shm.expect_no_leftovers()?;
+    b.remove(ID)?;
+    b.remove_image(IMAGE)
 }
 
 fn first_word(bytes: &[u8]) -> Result<u64> {

@@ -32,6 +32,7 @@ mod context;
 mod criu_conf;
 mod dump_failure;
 mod exit;
+mod exported;
 mod host_end;
 mod hosts;
 mod leave_running;
