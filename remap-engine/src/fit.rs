@@ -10,6 +10,7 @@ use crate::bundle::Bundle;
 use crate::manifest::CarriedMount;
 use crate::mountinfo::{self, Device};
 use crate::ownership::Extent;
+use crate::process::device_of;
 use crate::scan::inodes_below;
 
 /// Where the contents of a carried mount go.
@@ -140,10 +141,7 @@ fn place_of(bundle: &Bundle, mount: &CarriedMount) -> Result<Place, FitError> {
         archive: mount.archive.clone(),
         whole: is_whole(&stat).map_err(unusable)?,
         source: host_path,
-        device: Device {
-            major: stat.stx_dev_major,
-            minor: stat.stx_dev_minor,
-        },
+        device: device_of(&stat),
         inode: stat.stx_ino,
     })
 }

@@ -14,7 +14,7 @@ use rustix::fs::{AtFlags, StatxFlags};
 
 use crate::mountinfo::Device;
 use crate::plan::{FilePlan, RemapPlan};
-use crate::process::{Process, strip_deleted};
+use crate::process::{Process, device_of, strip_deleted};
 
 /// The places where a dump may link inodes that the container holds. They stay reachable after the
 /// container's end.
@@ -104,10 +104,7 @@ fn is_link_remap(name: &OsStr) -> bool {
 fn identity(dir: impl AsFd, name: &OsStr) -> Option<(Device, u64)> {
     let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::STATX_DONT_SYNC;
     let stat = rustix::fs::statx(dir, name, flags, StatxFlags::BASIC_STATS).ok()?;
-    let device = Device {
-        major: stat.stx_dev_major,
-        minor: stat.stx_dev_minor,
-    };
+    let device = device_of(&stat);
     Some((device, stat.stx_ino))
 }
 

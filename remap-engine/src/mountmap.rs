@@ -5,13 +5,16 @@
 //! `ext_mnt` and CRIU neither dumps nor restores what is on it (runc
 //! `libcontainer/criu_linux.go`, `addCriuDumpMount`).
 
+mod build;
+
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::bundle::{Bundle, BundleMount};
-use crate::mountinfo::{Device, MountEntry};
+use crate::mountinfo::Device;
 use crate::ownership::OtherUser;
+
+pub use self::build::View;
 
 /// Whose business the contents of a mount are.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -66,6 +69,10 @@ pub struct Mount {
     pub fs_type: String,
     /// Options of the file system, such as `rw,size=65536k`.
     pub fs_options: String,
+    /// Where the bundle put it, if it comes from a bind of the bundle: the destination that the
+    /// bundle names, which can lead here by way of symbolic links.
+    #[serde(with = "crate::text::option")]
+    pub asked_for: Option<PathBuf>,
     /// The host path of the same files, if the mount comes from a bind of the bundle.
     #[serde(with = "crate::text::option")]
     pub source: Option<PathBuf>,
@@ -101,67 +108,7 @@ pub struct MountMap {
     pub mounts: Vec<Mount>,
 }
 
-/// File systems whose contents another host reaches under the same source.
-const NETWORK_FILE_SYSTEMS: [&str; 12] = [
-    "nfs",
-    "nfs4",
-    "cifs",
-    "smb3",
-    "ceph",
-    "fuse.ceph",
-    "fuse.glusterfs",
-    "lustre",
-    "gpfs",
-    "beegfs",
-    "ocfs2",
-    "gfs2",
-];
-
-/// What the kubelet puts into these holds tokens and settings, and the target's kubelet fills its
-/// own (Kubernetes `pkg/volume`, plugin directory names).
-const KUBELET_VOLUMES: [&str; 4] = [
-    "kubernetes.io~secret",
-    "kubernetes.io~projected",
-    "kubernetes.io~configmap",
-    "kubernetes.io~downward-api",
-];
-
 impl MountMap {
-    /// Classifies the mounts that the container's init sees (`mountinfo`) by what the bundle asked
-    /// for.
-    ///
-    /// Every writable bind of a tmpfs directory counts as private until [`MountMap::share`] says
-    /// otherwise. `is_directory` tells whether a host path is a directory.
-    #[must_use]
-    pub fn build(
-        bundle: &Bundle,
-        mountinfo: &[MountEntry],
-        is_directory: impl Fn(&Path) -> bool,
-    ) -> Self {
-        let mounts = mountinfo
-            .iter()
-            .map(|entry| {
-                let source =
-                    bind_of(bundle, mountinfo, entry).and_then(|bind| source_of(bind, entry));
-                let class = match &source {
-                    None => MountClass::Internal,
-                    Some(source) => classify(entry, source, &is_directory),
-                };
-                Mount {
-                    destination: entry.mount_point.clone(),
-                    id: entry.id,
-                    device: entry.device,
-                    root: entry.root.clone(),
-                    fs_type: entry.fs_type.clone(),
-                    fs_options: entry.super_options.clone(),
-                    source,
-                    class,
-                }
-            })
-            .collect();
-        Self { mounts }
-    }
-
     /// Notes that others use the tmpfs that is mounted with mount id `id`.
     pub fn share(&mut self, id: u64, others: Vec<OtherUser>) {
         for mount in self.mounts.iter_mut().filter(|mount| mount.id == id) {
@@ -183,189 +130,5 @@ impl MountMap {
     }
 }
 
-/// The bind of the bundle behind a mount: its own, or the recursive one that brought it along.
-fn bind_of<'b>(
-    bundle: &'b Bundle,
-    mountinfo: &[MountEntry],
-    entry: &MountEntry,
-) -> Option<&'b BundleMount> {
-    // Several mounts on one mount point: only the uppermost, which is the bundle's last, shows.
-    // `ctr run --mount` puts a bind over the tmpfs that its default specification has on /dev/shm.
-    let covers =
-        |other: &MountEntry| other.parent == entry.id && other.mount_point == entry.mount_point;
-    if mountinfo.iter().any(covers) {
-        return None;
-    }
-    if let Some(bind) = bundle.bind_at(&entry.mount_point) {
-        return Some(bind);
-    }
-    // A mount that the bundle makes there is no part of the bind above it.
-    if bundle
-        .mounts
-        .iter()
-        .any(|mount| mount.destination == entry.mount_point)
-    {
-        return None;
-    }
-    let parent = mountinfo.iter().find(|other| other.id == entry.parent)?;
-    bind_of(bundle, mountinfo, parent).filter(|bind| bind.recursive)
-}
-
-/// The host path that shows the same files as the mount.
-fn source_of(bind: &BundleMount, entry: &MountEntry) -> Option<PathBuf> {
-    let below = entry.mount_point.strip_prefix(&bind.destination).ok()?;
-    Some(
-        bind.bind_source
-            .as_ref()?
-            .join(below)
-            .components()
-            .collect(),
-    )
-}
-
-fn classify(
-    entry: &MountEntry,
-    source: &Path,
-    is_directory: &impl Fn(&Path) -> bool,
-) -> MountClass {
-    let ephemeral = |reason| MountClass::ExternalEphemeral { reason };
-    let in_kubelet_volume = source.components().any(|part| {
-        KUBELET_VOLUMES
-            .iter()
-            .any(|volume| part.as_os_str() == *volume)
-    });
-    if NETWORK_FILE_SYSTEMS.contains(&entry.fs_type.as_str()) {
-        MountClass::ExternalPersistent
-    } else if entry.fs_type != "tmpfs" {
-        ephemeral(EphemeralReason::NotTmpfs)
-    } else if in_kubelet_volume {
-        ephemeral(EphemeralReason::KubeletVolume)
-    } else if entry.is_read_only() {
-        ephemeral(EphemeralReason::ReadOnly)
-    } else if !is_directory(&entry.mount_point) {
-        ephemeral(EphemeralReason::SingleFile)
-    } else {
-        MountClass::ExternalTmpfsPrivate
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::mountinfo;
-
-    const MOUNTINFO: &[u8] = b"\
-10 1 0:40 / / rw - overlay overlay rw
-11 10 0:41 / /proc rw - proc proc rw
-12 10 0:42 / /dev rw - tmpfs tmpfs rw
-13 12 0:43 / /dev/shm rw - tmpfs shm rw,size=65536k
-14 10 8:1 /data /data rw - ext4 /dev/sda1 rw
-15 14 0:44 / /data/ram rw - tmpfs tmpfs rw
-16 10 0:45 / /secrets ro - tmpfs tmpfs rw
-17 10 0:46 /x.sock /x.sock rw - tmpfs tmpfs rw
-18 10 0:47 / /share rw - nfs4 server:/x rw
-19 13 0:48 / /dev/shm/own rw - tmpfs tmpfs rw
-20 10 0:49 / /token rw - tmpfs tmpfs rw
-21 10 0:50 / /stack rw - tmpfs shm rw
-22 21 0:51 / /stack rw - tmpfs tmpfs rw
-";
-
-    fn bind(destination: &str, source: &str, recursive: bool) -> BundleMount {
-        BundleMount {
-            destination: destination.into(),
-            bind_source: Some(source.into()),
-            recursive,
-        }
-    }
-
-    fn map() -> MountMap {
-        let bundle = Bundle {
-            path: "/b".into(),
-            mounts: vec![
-                BundleMount {
-                    destination: "/dev".into(),
-                    bind_source: None,
-                    recursive: false,
-                },
-                bind("/dev/shm", "/run/shm/a", false),
-                BundleMount {
-                    destination: "/stack".into(),
-                    bind_source: None,
-                    recursive: false,
-                },
-                bind("/stack", "/run/stack", false),
-                bind("/data", "/srv/data", true),
-                bind("/secrets", "/run/secrets", true),
-                bind("/x.sock", "/run/x.sock", true),
-                bind("/share", "/mnt/share", true),
-                bind(
-                    "/token",
-                    "/var/lib/kubelet/pods/u/volumes/kubernetes.io~projected/t",
-                    true,
-                ),
-            ],
-            annotations: Default::default(),
-        };
-        let mountinfo = mountinfo::parse(MOUNTINFO).unwrap();
-        MountMap::build(&bundle, &mountinfo, |path| path != Path::new("/x.sock"))
-    }
-
-    fn class(destination: &str) -> MountClass {
-        let map = map();
-        let found = map
-            .mounts
-            .iter()
-            .find(|mount| mount.destination == Path::new(destination));
-        found.unwrap().class.clone()
-    }
-
-    fn ephemeral(reason: EphemeralReason) -> MountClass {
-        MountClass::ExternalEphemeral { reason }
-    }
-
-    #[test]
-    fn each_class_is_told() {
-        assert_eq!(class("/"), MountClass::Internal);
-        assert_eq!(class("/dev"), MountClass::Internal);
-        assert_eq!(class("/dev/shm"), MountClass::ExternalTmpfsPrivate);
-        assert_eq!(class("/data"), ephemeral(EphemeralReason::NotTmpfs));
-        assert_eq!(class("/share"), MountClass::ExternalPersistent);
-        assert_eq!(class("/secrets"), ephemeral(EphemeralReason::ReadOnly));
-        assert_eq!(class("/x.sock"), ephemeral(EphemeralReason::SingleFile));
-        assert_eq!(class("/token"), ephemeral(EphemeralReason::KubeletVolume));
-    }
-
-    #[test]
-    fn a_mount_below_a_recursive_bind_is_external_and_one_below_a_plain_bind_is_the_containers() {
-        assert_eq!(class("/data/ram"), MountClass::ExternalTmpfsPrivate);
-        assert_eq!(class("/dev/shm/own"), MountClass::Internal);
-    }
-
-    #[test]
-    fn of_stacked_mounts_only_the_uppermost_is_the_bind() {
-        let map = map();
-        assert_eq!(map.by_id(21).unwrap().class, MountClass::Internal);
-        assert_eq!(
-            map.by_id(22).unwrap().class,
-            MountClass::ExternalTmpfsPrivate
-        );
-    }
-
-    #[test]
-    fn the_source_of_a_mount_below_a_bind_lies_below_its_source() {
-        let map = map();
-        let source = |id| map.by_id(id).unwrap().source.clone();
-        assert_eq!(source(15), Some("/srv/data/ram".into()));
-        assert_eq!(source(13), Some("/run/shm/a".into()));
-        assert_eq!(source(12), None);
-    }
-
-    #[test]
-    fn a_shared_tmpfs_is_not_carried() {
-        let mut map = map();
-        assert_eq!(map.carried().count(), 3);
-        map.share(13, vec![]);
-        assert!(map.carried().all(|mount| mount.id != 13));
-        assert!(map.by_id(13).unwrap().is_external());
-    }
-}
+mod tests;

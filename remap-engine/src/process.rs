@@ -9,10 +9,13 @@ use std::os::fd::OwnedFd;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, Mode, OFlags, StatxFlags};
+use rustix::fs::{
+    AtFlags, FileType, Mode, OFlags, ResolveFlags, Statx, StatxAttributes, StatxFlags,
+};
 use serde::{Deserialize, Serialize};
 
 use crate::mountinfo::{self, Device, MountEntry};
+use crate::mountmap::View;
 
 /// How a process holds a file.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -241,10 +244,7 @@ impl Process {
             Ok((stat, name)) => Ok(Some(FileUse {
                 pid: self.pid,
                 kind,
-                device: Device {
-                    major: stat.stx_dev_major,
-                    minor: stat.stx_dev_minor,
-                },
+                device: device_of(&stat),
                 inode: stat.stx_ino,
                 mount_id: stat.stx_mnt_id,
                 name: OsString::from_vec(name.into_bytes()),
@@ -271,7 +271,7 @@ impl Process {
                 path,
                 OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC,
                 Mode::empty(),
-                rustix::fs::ResolveFlags::IN_ROOT | rustix::fs::ResolveFlags::NO_MAGICLINKS,
+                ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS,
             )
         };
         open().map_err(|errno| self.error(&format!("root{}", path.display()), errno.into()))
@@ -281,6 +281,12 @@ impl Process {
     /// link at its end; `None` if there is none.
     #[must_use]
     pub fn identity(&self, path: &Path) -> Option<(Device, u64)> {
+        let stat = self.look_at(path, OFlags::NOFOLLOW)?;
+        Some((device_of(&stat), stat.stx_ino))
+    }
+
+    /// What is at `path` as the process sees it.
+    fn look_at(&self, path: &Path, flags: OFlags) -> Option<Statx> {
         let root = rustix::fs::openat(
             &self.dir,
             "root",
@@ -290,17 +296,13 @@ impl Process {
         let file = rustix::fs::openat2(
             root.ok()?,
             path,
-            OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC,
+            OFlags::PATH | OFlags::CLOEXEC | flags,
             Mode::empty(),
-            rustix::fs::ResolveFlags::IN_ROOT | rustix::fs::ResolveFlags::NO_MAGICLINKS,
+            ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS,
         );
         let flags = AtFlags::EMPTY_PATH | AtFlags::STATX_DONT_SYNC;
-        let stat = rustix::fs::statx(file.ok()?, "", flags, StatxFlags::BASIC_STATS).ok()?;
-        let device = Device {
-            major: stat.stx_dev_major,
-            minor: stat.stx_dev_minor,
-        };
-        Some((device, stat.stx_ino))
+        let wanted = StatxFlags::BASIC_STATS | StatxFlags::MNT_ID;
+        rustix::fs::statx(file.ok()?, "", flags, wanted).ok()
     }
 
     fn list(&self, name: &str) -> Result<Vec<OsString>, ProcessError> {
@@ -336,10 +338,30 @@ impl Process {
 pub fn memfd_device() -> io::Result<Device> {
     let fd = rustix::fs::memfd_create("remap-probe", rustix::fs::MemfdFlags::CLOEXEC)?;
     let stat = rustix::fs::statx(&fd, "", AtFlags::EMPTY_PATH, StatxFlags::BASIC_STATS)?;
-    Ok(Device {
+    Ok(device_of(&stat))
+}
+
+/// `st_dev`.
+pub(crate) fn device_of(stat: &Statx) -> Device {
+    Device {
         major: stat.stx_dev_major,
         minor: stat.stx_dev_minor,
-    })
+    }
+}
+
+impl View for Process {
+    fn mount_at(&self, path: &Path) -> Option<u64> {
+        let stat = self.look_at(path, OFlags::empty())?;
+        let is_root = stat.stx_attributes.contains(StatxAttributes::MOUNT_ROOT);
+        is_root.then_some(stat.stx_mnt_id)
+    }
+
+    fn is_directory(&self, path: &Path) -> bool {
+        let stat = self.look_at(path, OFlags::empty());
+        stat.is_some_and(|stat| {
+            FileType::from_raw_mode(stat.stx_mode.into()) == FileType::Directory
+        })
+    }
 }
 
 /// `init` and all its descendants, parents before children.

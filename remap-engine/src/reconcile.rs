@@ -99,6 +99,7 @@ mod tests {
             root: "/".into(),
             fs_type: "tmpfs".into(),
             fs_options: String::new(),
+            asked_for: None,
             source: None,
             class,
         }

@@ -87,13 +87,14 @@ pub fn scan(bundle: &Bundle, init: i32) -> Result<Scan, ScanError> {
     for process in &tree {
         uses.extend(process.file_uses()?);
     }
-    let mut map = MountMap::build(bundle, &root.mounts()?, |path| root.open_dir(path).is_ok());
+    let mut map = MountMap::build(bundle, &root.mounts()?, root);
 
     let members: HashSet<i32> = tree.iter().map(Process::pid).collect();
     let frozen = ownership::same_cgroup(root).map_err(system("list the container's processes"))?;
     let exec_sessions = frozen.difference(&members).copied().collect();
     let container: HashSet<i32> = frozen.union(&members).copied().collect();
     for mount in map.clone().carried() {
+        open_mount(root, mount)?;
         let extent = extent_of(root, mount, &uses)?;
         let others = ownership::other_users(mount.device, &extent, &container)
             .map_err(system("list processes"))?;

@@ -55,7 +55,10 @@ pub(super) fn seal(
 
 fn carried_mounts(one: &CapturedMount) -> impl Iterator<Item = CarriedMount> {
     one.mounts.iter().map(|mount| CarriedMount {
-        destination: mount.destination.clone(),
+        destination: mount
+            .asked_for
+            .clone()
+            .unwrap_or_else(|| mount.destination.clone()),
         archive: one.archive.clone(),
         fs_options: mount.fs_options.split(',').map(str::to_owned).collect(),
         bytes: one.captured.totals.data_bytes,

@@ -19,6 +19,7 @@ fn mount(id: u64, destination: &str, fs_type: &str, class: MountClass) -> Mount 
         root: "/".into(),
         fs_type: fs_type.into(),
         fs_options: String::new(),
+        asked_for: None,
         source: None,
         class,
     }

@@ -1,0 +1,175 @@
+//! Classifies the mounts of a container. Pure but for what [`View`] is asked.
+
+use std::path::{Path, PathBuf};
+
+use super::{EphemeralReason, Mount, MountClass, MountMap};
+use crate::bundle::{Bundle, BundleMount};
+use crate::mountinfo::MountEntry;
+
+/// File systems whose contents another host reaches under the same source.
+const NETWORK_FILE_SYSTEMS: [&str; 12] = [
+    "nfs",
+    "nfs4",
+    "cifs",
+    "smb3",
+    "ceph",
+    "fuse.ceph",
+    "fuse.glusterfs",
+    "lustre",
+    "gpfs",
+    "beegfs",
+    "ocfs2",
+    "gfs2",
+];
+
+/// What the kubelet puts into these holds tokens and settings, and the target's kubelet fills its
+/// own (Kubernetes `pkg/volume`, plugin directory names).
+const KUBELET_VOLUMES: [&str; 4] = [
+    "kubernetes.io~secret",
+    "kubernetes.io~projected",
+    "kubernetes.io~configmap",
+    "kubernetes.io~downward-api",
+];
+
+/// What can only be learned by a look at the container's files.
+pub trait View {
+    /// The id of the mount whose root is at `path`, seen from the container's root, with symbolic
+    /// links followed; `None` if nothing is mounted there.
+    fn mount_at(&self, path: &Path) -> Option<u64>;
+
+    /// Whether there is a directory.
+    fn is_directory(&self, path: &Path) -> bool;
+}
+
+impl MountMap {
+    /// Classifies the mounts that the container's init sees (`mountinfo`) by what the bundle asked
+    /// for.
+    ///
+    /// Every writable bind of a tmpfs directory counts as private until [`MountMap::share`] says
+    /// otherwise.
+    #[must_use]
+    pub fn build(bundle: &Bundle, mountinfo: &[MountEntry], view: &impl View) -> Self {
+        let bundle_mounts = Placed::all(bundle, mountinfo, view);
+        let mounts = mountinfo
+            .iter()
+            .map(|entry| {
+                let bind = bind_of(&bundle_mounts, mountinfo, entry);
+                let class = match &bind {
+                    None => MountClass::Internal,
+                    Some(bind) => classify(entry, &bind.source, view),
+                };
+                let (asked_for, source) = bind.map(|bind| (bind.destination, bind.source)).unzip();
+                Mount {
+                    destination: entry.mount_point.clone(),
+                    id: entry.id,
+                    device: entry.device,
+                    root: entry.root.clone(),
+                    fs_type: entry.fs_type.clone(),
+                    fs_options: entry.super_options.clone(),
+                    asked_for,
+                    source,
+                    class,
+                }
+            })
+            .collect();
+        Self { mounts }
+    }
+}
+
+/// A mount of the bundle, with the one that the runtime made of it.
+struct Placed<'b> {
+    mount: &'b BundleMount,
+    id: u64,
+}
+
+impl<'b> Placed<'b> {
+    /// Finds what became of each mount of the bundle.
+    ///
+    /// Several mounts on one mount point lie one upon the other, those of the bundle in its order
+    /// at the bottom: `ctr run --mount` puts a bind over the tmpfs that its default specification
+    /// has on `/dev/shm`, and the container may have mounted something over that.
+    fn all(bundle: &'b Bundle, mountinfo: &[MountEntry], view: &impl View) -> Vec<Self> {
+        let mut placed: Vec<Self> = Vec::new();
+        for mount in &bundle.mounts {
+            let entry = view
+                .mount_at(&mount.destination)
+                .and_then(|id| mountinfo.iter().find(|entry| entry.id == id));
+            let Some(entry) = entry else {
+                continue;
+            };
+            let free = stack(mountinfo, &entry.mount_point)
+                .into_iter()
+                .find(|id| placed.iter().all(|other| other.id != *id));
+            placed.extend(free.map(|id| Self { mount, id }));
+        }
+        placed
+    }
+}
+
+/// The mounts on one mount point, from the bottom up.
+fn stack(mountinfo: &[MountEntry], mount_point: &Path) -> Vec<u64> {
+    let mut left: Vec<&MountEntry> = mountinfo
+        .iter()
+        .filter(|entry| entry.mount_point == mount_point)
+        .collect();
+    let mut stack = Vec::new();
+    while !left.is_empty() {
+        let lies_on_none = |entry: &&MountEntry| {
+            let others = left.iter().filter(|other| other.id != entry.id);
+            others.into_iter().all(|other| other.id != entry.parent)
+        };
+        // Where each lies on another, which the kernel cannot show, the order does not matter.
+        let lowest = left.iter().position(lies_on_none).unwrap_or(0);
+        stack.push(left.remove(lowest).id);
+    }
+    stack
+}
+
+/// Where a mount that comes from a bind of the bundle was asked for, and the host path that shows
+/// the same files.
+struct Bind {
+    destination: PathBuf,
+    source: PathBuf,
+}
+
+/// The bind of the bundle behind a mount: its own, or the recursive one that brought it along.
+fn bind_of(placed: &[Placed<'_>], mountinfo: &[MountEntry], entry: &MountEntry) -> Option<Bind> {
+    let mut at = entry;
+    // No way up is longer than there are mounts.
+    for _ in mountinfo {
+        if let Some(found) = placed.iter().find(|placed| placed.id == at.id) {
+            let own = at.id == entry.id;
+            let source = found.mount.bind_source.as_ref();
+            let source = source.filter(|_| own || found.mount.recursive)?;
+            let below = entry.mount_point.strip_prefix(&at.mount_point).ok()?;
+            return Some(Bind {
+                destination: found.mount.destination.join(below).components().collect(),
+                source: source.join(below).components().collect(),
+            });
+        }
+        at = mountinfo.iter().find(|other| other.id == at.parent)?;
+    }
+    None
+}
+
+fn classify(entry: &MountEntry, source: &Path, view: &impl View) -> MountClass {
+    let ephemeral = |reason| MountClass::ExternalEphemeral { reason };
+    let in_kubelet_volume = source.components().any(|part| {
+        KUBELET_VOLUMES
+            .iter()
+            .any(|volume| part.as_os_str() == *volume)
+    });
+    if NETWORK_FILE_SYSTEMS.contains(&entry.fs_type.as_str()) {
+        MountClass::ExternalPersistent
+    } else if entry.fs_type != "tmpfs" {
+        ephemeral(EphemeralReason::NotTmpfs)
+    } else if in_kubelet_volume {
+        ephemeral(EphemeralReason::KubeletVolume)
+    } else if entry.is_read_only() {
+        ephemeral(EphemeralReason::ReadOnly)
+    } else if !view.is_directory(&entry.mount_point) {
+        ephemeral(EphemeralReason::SingleFile)
+    } else {
+        MountClass::ExternalTmpfsPrivate
+    }
+}

@@ -1,0 +1,171 @@
+use super::*;
+use crate::bundle::{Bundle, BundleMount};
+use crate::mountinfo;
+
+const MOUNTINFO: &[u8] = b"\
+10 1 0:40 / / rw - overlay overlay rw
+11 10 0:41 / /proc rw - proc proc rw
+12 10 0:42 / /dev rw - tmpfs tmpfs rw
+13 12 0:43 / /dev/shm rw - tmpfs shm rw,size=65536k
+14 10 8:1 /data /data rw - ext4 /dev/sda1 rw
+15 14 0:44 / /data/ram rw - tmpfs tmpfs rw
+16 10 0:45 / /secrets ro - tmpfs tmpfs rw
+17 10 0:46 /x.sock /x.sock rw - tmpfs tmpfs rw
+18 10 0:47 / /share rw - nfs4 server:/x rw
+19 13 0:48 / /dev/shm/own rw - tmpfs tmpfs rw
+20 10 0:49 / /token rw - tmpfs tmpfs rw
+21 10 0:50 / /stack rw - tmpfs shm rw
+22 21 0:51 / /stack rw - tmpfs tmpfs rw
+23 10 0:52 / /covered rw - tmpfs tmpfs rw
+24 23 0:53 / /covered rw - tmpfs tmpfs rw
+25 10 0:54 / /run/app rw - tmpfs tmpfs rw
+";
+
+fn bind(destination: &str, source: &str, recursive: bool) -> BundleMount {
+    BundleMount {
+        destination: destination.into(),
+        bind_source: Some(source.into()),
+        recursive,
+    }
+}
+
+fn map() -> MountMap {
+    let bundle = Bundle {
+        path: "/b".into(),
+        mounts: vec![
+            BundleMount {
+                destination: "/dev".into(),
+                bind_source: None,
+                recursive: false,
+            },
+            bind("/dev/shm", "/run/shm/a", false),
+            BundleMount {
+                destination: "/stack".into(),
+                bind_source: None,
+                recursive: false,
+            },
+            bind("/stack", "/run/stack", false),
+            bind("/covered", "/run/covered", false),
+            bind("/var/run/app", "/srv/app", false),
+            bind("/not-mounted", "/srv/none", false),
+            bind("/data", "/srv/data", true),
+            bind("/secrets", "/run/secrets", true),
+            bind("/x.sock", "/run/x.sock", true),
+            bind("/share", "/mnt/share", true),
+            bind(
+                "/token",
+                "/var/lib/kubelet/pods/u/volumes/kubernetes.io~projected/t",
+                true,
+            ),
+        ],
+        annotations: Default::default(),
+    };
+    let mountinfo = mountinfo::parse(MOUNTINFO).unwrap();
+    MountMap::build(&bundle, &mountinfo, &Files)
+}
+
+/// The container's files: as in most images `/var/run` leads to `/run`.
+struct Files;
+
+impl View for Files {
+    fn mount_at(&self, path: &Path) -> Option<u64> {
+        let path = match path.strip_prefix("/var/run") {
+            Ok(below) => Path::new("/run").join(below),
+            Err(_) => path.to_owned(),
+        };
+        let mountinfo = mountinfo::parse(MOUNTINFO).unwrap();
+        let found = mountinfo.iter().rfind(|entry| entry.mount_point == path);
+        found.map(|entry| entry.id)
+    }
+
+    fn is_directory(&self, path: &Path) -> bool {
+        path != Path::new("/x.sock")
+    }
+}
+
+fn class(destination: &str) -> MountClass {
+    let map = map();
+    let found = map
+        .mounts
+        .iter()
+        .find(|mount| mount.destination == Path::new(destination));
+    found.unwrap().class.clone()
+}
+
+fn ephemeral(reason: EphemeralReason) -> MountClass {
+    MountClass::ExternalEphemeral { reason }
+}
+
+#[test]
+fn each_class_is_told() {
+    assert_eq!(class("/"), MountClass::Internal);
+    assert_eq!(class("/dev"), MountClass::Internal);
+    assert_eq!(class("/dev/shm"), MountClass::ExternalTmpfsPrivate);
+    assert_eq!(class("/data"), ephemeral(EphemeralReason::NotTmpfs));
+    assert_eq!(class("/share"), MountClass::ExternalPersistent);
+    assert_eq!(class("/secrets"), ephemeral(EphemeralReason::ReadOnly));
+    assert_eq!(class("/x.sock"), ephemeral(EphemeralReason::SingleFile));
+    assert_eq!(class("/token"), ephemeral(EphemeralReason::KubeletVolume));
+}
+
+#[test]
+fn a_mount_below_a_recursive_bind_is_external_and_one_below_a_plain_bind_is_the_containers() {
+    assert_eq!(class("/data/ram"), MountClass::ExternalTmpfsPrivate);
+    assert_eq!(class("/dev/shm/own"), MountClass::Internal);
+}
+
+#[test]
+fn a_destination_that_leads_through_a_symbolic_link_is_found() {
+    let map = map();
+    let mount = map.by_id(25).unwrap();
+    assert_eq!(mount.class, MountClass::ExternalTmpfsPrivate);
+    assert_eq!(mount.source, Some("/srv/app".into()));
+    assert_eq!(mount.asked_for, Some("/var/run/app".into()));
+}
+
+#[test]
+fn mounts_of_the_bundle_lie_under_those_that_the_container_made() {
+    let map = map();
+    assert_eq!(map.by_id(23).unwrap().source, Some("/run/covered".into()));
+    assert_eq!(map.by_id(24).unwrap().class, MountClass::Internal);
+}
+
+#[test]
+fn a_mountinfo_whose_parents_run_in_a_circle_ends() {
+    let bundle = Bundle {
+        path: "/b".into(),
+        mounts: vec![],
+        annotations: Default::default(),
+    };
+    let text = b"1 2 0:40 / / rw - tmpfs a rw\n2 1 0:41 / / rw - tmpfs a rw\n3 3 0:41 / / rw - tmpfs a rw\n";
+    let mountinfo = mountinfo::parse(text).unwrap();
+    assert_eq!(MountMap::build(&bundle, &mountinfo, &Files).mounts.len(), 3);
+}
+
+#[test]
+fn of_stacked_mounts_only_the_uppermost_is_the_bind() {
+    let map = map();
+    assert_eq!(map.by_id(21).unwrap().class, MountClass::Internal);
+    assert_eq!(
+        map.by_id(22).unwrap().class,
+        MountClass::ExternalTmpfsPrivate
+    );
+}
+
+#[test]
+fn the_source_of_a_mount_below_a_bind_lies_below_its_source() {
+    let map = map();
+    let source = |id| map.by_id(id).unwrap().source.clone();
+    assert_eq!(source(15), Some("/srv/data/ram".into()));
+    assert_eq!(source(13), Some("/run/shm/a".into()));
+    assert_eq!(source(12), None);
+}
+
+#[test]
+fn a_shared_tmpfs_is_not_carried() {
+    let mut map = map();
+    assert_eq!(map.carried().count(), 5);
+    map.share(13, vec![]);
+    assert!(map.carried().all(|mount| mount.id != 13));
+    assert!(map.by_id(13).unwrap().is_external());
+}
