@@ -38,12 +38,17 @@ cgroup_parents() {
 
 # Makes the host's cgroups and lists them in DIR/cgroups.
 make_cgroups() {
-    local dir=$1 name=$2 version parent cgroup file
+    local dir=$1 name=$2 version parent cgroup controller file
     while read -r version _ parent; do
         cgroup=$parent/$name
         echo "$cgroup" >>"$dir/cgroups"
         mkdir "$cgroup"
         if [ "$version" = v2 ]; then
+            # runc wants the controllers, and where there is no systemd nobody has
+            # enabled them yet. One that cannot be had is missed soon enough.
+            for controller in $(cat "$parent/cgroup.controllers"); do
+                echo "+$controller" >"$parent/cgroup.subtree_control" || true
+            done 2>/dev/null
             # A leaf for the processes, so that the group may have other children.
             mkdir "$cgroup/init"
         fi
