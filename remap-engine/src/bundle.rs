@@ -5,6 +5,7 @@ use std::fs::Permissions;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use serde::Deserialize;
 use serde_json::Value;
 
 use crate::criu::config::{self, ANNOTATION, USER_ANNOTATION, UserConfig};
@@ -33,6 +34,14 @@ pub struct Bundle {
     pub annotations: HashMap<String, String>,
 }
 
+/// The parts of `config.json` that count here. The rest may hold what this build does not know (a
+/// new capability, a new seccomp action), about which the runtime only warns.
+#[derive(Deserialize)]
+struct Config {
+    mounts: Option<Vec<oci_spec::runtime::Mount>>,
+    annotations: Option<HashMap<String, String>>,
+}
+
 /// `config.json` cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum BundleError {
@@ -43,7 +52,7 @@ pub enum BundleError {
         path: PathBuf,
         /// Why.
         #[source]
-        source: oci_spec::OciSpecError,
+        source: io::Error,
     },
 }
 
@@ -74,15 +83,16 @@ impl Bundle {
     /// The file cannot be read or parsed. Nothing is changed.
     pub fn load(path: &Path) -> Result<Self, BundleError> {
         let config = path.join("config.json");
-        let spec = oci_spec::runtime::Spec::load(&config).map_err(|source| BundleError::Read {
-            path: config,
+        let read =
+            || -> io::Result<Config> { Ok(serde_json::from_slice(&std::fs::read(&config)?)?) };
+        let spec = read().map_err(|source| BundleError::Read {
+            path: config.clone(),
             source,
         })?;
-        let mounts = spec.mounts().iter().flatten().map(bundle_mount).collect();
         Ok(Self {
             path: path.to_owned(),
-            mounts,
-            annotations: spec.annotations().clone().unwrap_or_default(),
+            mounts: spec.mounts.iter().flatten().map(bundle_mount).collect(),
+            annotations: spec.annotations.unwrap_or_default(),
         })
     }
 
@@ -294,6 +304,14 @@ mod tests {
         assert_eq!(host("/e"), Some("/srv/e".into()));
         assert_eq!(host("/e/a"), None);
         assert_eq!(host("/f"), None);
+    }
+
+    #[test]
+    fn what_this_build_does_not_know_does_no_harm() {
+        let dir = tempfile::tempdir().unwrap();
+        let config = r#"{"process":{"capabilities":{"bounding":["CAP_NEW"]}},"mounts":null}"#;
+        std::fs::write(dir.path().join("config.json"), config).unwrap();
+        assert_eq!(Bundle::load(dir.path()).unwrap().mounts, []);
     }
 
     #[test]

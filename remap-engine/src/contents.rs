@@ -63,6 +63,11 @@ pub enum ContentsError {
     },
 }
 
+/// Name of an archive in the image directory.
+pub(crate) fn archive_name(index: usize) -> String {
+    format!("remap-mount-{index}.tar")
+}
+
 /// Saves every carried mount into an archive `remap-mount-N.tar` of its own in `image_dir`.
 ///
 /// # Errors
@@ -83,7 +88,7 @@ pub fn capture(
             known.mounts.push(mount.clone());
             continue;
         }
-        let archive = format!("remap-mount-{}.tar", done.len());
+        let archive = archive_name(done.len());
         let captured = capture_one(root, mount, &image_dir.join(&archive))?;
         done.push(CapturedMount {
             mounts: vec![mount.clone()],

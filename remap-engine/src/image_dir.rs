@@ -5,6 +5,7 @@ use std::fs::Permissions;
 use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -36,7 +37,8 @@ struct State {
     path: PathBuf,
     /// Escaped as by [`text::escape`].
     before: BTreeSet<String>,
-    made: bool,
+    /// Permissions of a directory that existed; none if it was made.
+    mode: Option<u32>,
 }
 
 /// The image directory cannot be used. Nothing was changed.
@@ -69,11 +71,13 @@ impl ImageDir {
             path: path.to_owned(),
             source,
         };
-        let made = !path.exists();
-        let before = if made {
-            BTreeSet::new()
-        } else {
-            names(path).map_err(unusable)?
+        let (before, mode) = match std::fs::metadata(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => (BTreeSet::new(), None),
+            Err(error) => return Err(unusable(error)),
+            Ok(metadata) => {
+                let mode = metadata.permissions().mode();
+                (names(path).map_err(unusable)?, Some(mode))
+            }
         };
         if before.contains("inventory.img") {
             return Err(ImageDirError::Occupied(path.to_owned()));
@@ -82,7 +86,7 @@ impl ImageDir {
             version: JOURNAL_VERSION,
             path: path.to_owned(),
             before,
-            made,
+            mode,
         };
         write_journal(journal, &state).map_err(|source| ImageDirError::Unusable {
             path: journal.to_owned(),
@@ -146,7 +150,8 @@ pub fn recover(journal: &Path) -> io::Result<()> {
         let what = format!("{} has the unknown version {version}", journal.display());
         return Err(io::Error::new(io::ErrorKind::InvalidData, what));
     }
-    running::wait_until_gone(&state.path, running::PATIENCE)?;
+    // Nobody answers it any more, and containerd gives the delete action five seconds.
+    running::wait_until_gone(&state.path, Duration::ZERO)?;
     if !state.path.join(manifest::FILE_NAME).exists() {
         remove_additions(&state)?;
     }
@@ -157,25 +162,37 @@ fn write_journal(journal: &Path, state: &State) -> io::Result<()> {
     private::write(journal, &serde_json::to_vec(state)?)
 }
 
+/// Removes the files that a dump makes, if they were not there before, and the directory if it was
+/// made for them. What others have put there meanwhile stays.
 fn remove_additions(state: &State) -> io::Result<()> {
-    if !state.path.exists() {
-        return Ok(());
-    }
-    if state.made {
-        return std::fs::remove_dir_all(&state.path);
-    }
-    for entry in std::fs::read_dir(&state.path)? {
+    let entries = match std::fs::read_dir(&state.path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        entries => entries?,
+    };
+    for entry in entries {
         let entry = entry?;
-        if state.before.contains(&text::escape(&entry.file_name())) {
-            continue;
-        }
-        if entry.file_type()?.is_dir() {
-            std::fs::remove_dir_all(entry.path())?;
-        } else {
+        let name = text::escape(&entry.file_name());
+        if !state.before.contains(&name) && is_dumps(&name) && !entry.file_type()?.is_dir() {
             std::fs::remove_file(entry.path())?;
         }
     }
-    Ok(())
+    match state.mode {
+        Some(mode) => std::fs::set_permissions(&state.path, Permissions::from_mode(mode)),
+        None => std::fs::remove_dir(&state.path),
+    }
+}
+
+/// Whether a file comes from a dump: CRIU's images and logs, the link to the images of an earlier
+/// dump, runc's list of descriptors, and what this project adds.
+fn is_dumps(name: &str) -> bool {
+    const OTHERS: [&str; 5] = [
+        "parent",
+        "descriptors.json",
+        "dump.log",
+        "stats-dump",
+        "irmap-cache",
+    ];
+    name.ends_with(".img") || name.starts_with("remap-") || OTHERS.contains(&name)
 }
 
 fn names(path: &Path) -> io::Result<BTreeSet<String>> {
@@ -210,7 +227,7 @@ mod tests {
 
         fn dump_into(&self, dir: &str) {
             std::fs::write(self.path(dir).join("inventory.img"), b"x").unwrap();
-            std::fs::create_dir(self.path(dir).join("directory")).unwrap();
+            std::fs::write(self.path(dir).join("remap-plan.json.new"), b"x").unwrap();
         }
 
         fn assert_as_before(&self) {
@@ -249,6 +266,39 @@ mod tests {
     }
 
     #[test]
+    fn what_others_put_there_stays() {
+        let ground = Ground::new();
+        let images = ground.prepare("taken").unwrap();
+        ground.dump_into("taken");
+        std::fs::create_dir(ground.path("taken/another")).unwrap();
+        std::fs::write(ground.path("taken/notes"), b"x").unwrap();
+        drop(images);
+        let expected = ["another", "notes", "users"].map(String::from);
+        assert_eq!(
+            names(&ground.path("taken")).unwrap(),
+            BTreeSet::from(expected)
+        );
+    }
+
+    #[test]
+    fn an_empty_directory_gets_its_permissions_back() {
+        let ground = Ground::new();
+        std::fs::create_dir(ground.path("empty")).unwrap();
+        let mode = || {
+            std::fs::metadata(ground.path("empty"))
+                .unwrap()
+                .permissions()
+                .mode()
+                & 0o777
+        };
+        std::fs::set_permissions(ground.path("empty"), Permissions::from_mode(0o751)).unwrap();
+        let images = ground.prepare("empty").unwrap();
+        assert_eq!(mode(), 0o700);
+        drop(images);
+        assert_eq!(mode(), 0o751);
+    }
+
+    #[test]
     fn a_complete_one_stays_after_a_kill() {
         let ground = Ground::new();
         std::mem::forget(ground.prepare("made").unwrap());
@@ -272,7 +322,7 @@ mod tests {
     #[test]
     fn a_journal_of_another_version_is_left_alone() {
         let ground = Ground::new();
-        let text = r#"{"version":9,"path":"/x","before":[],"made":true}"#;
+        let text = r#"{"version":9,"path":"/x","before":[],"mode":null}"#;
         std::fs::write(ground.path("journal"), text).unwrap();
         assert!(recover(&ground.path("journal")).is_err());
         assert!(ground.path("journal").exists());

@@ -9,12 +9,17 @@ use std::path::{Path, PathBuf};
 
 use crate::bundle::Bundle;
 use crate::carry::{self, Mode, PopulateError, Populated, Recovery};
+use crate::contents::archive_name;
 use crate::fit::{self, Place};
-use crate::manifest::{DumpOptions, Manifest};
+use crate::manifest::{DumpOptions, FILE_NAME, Manifest};
 use crate::ownership;
 use crate::phase::{BoxError, Phase, PhaseError};
+use crate::plan::PLAN_FILE;
 use crate::private;
 use crate::workdir::WorkDir;
+
+/// By which journals are found in the directory of the stashes.
+const JOURNAL_EXTENSION: &str = "json";
 
 /// What is asked for.
 #[derive(Debug, Clone)]
@@ -64,7 +69,8 @@ pub fn restore(request: &RestoreRequest, restorer: &dyn Restorer) -> Result<(), 
         }
         Err(mut error) => {
             if let Err(undo) = finish(&work, populated, Populated::rollback) {
-                error.source = format!("{}; moreover {undo}", error.source).into();
+                error.source =
+                    format!("{}; moreover {undo}", crate::phase::report(&*error.source)).into();
             }
             Err(error)
         }
@@ -77,23 +83,53 @@ pub fn restore(request: &RestoreRequest, restorer: &dyn Restorer) -> Result<(), 
 /// The mounts cannot be put back; the error says what is kept where.
 pub fn recover(bundle: &Path) -> Result<(), BoxError> {
     let stash = WorkDir::of(bundle).stash();
-    for index in 0.. {
-        let journal = journal_path(&stash, index);
-        if !journal.exists() {
-            break;
+    let entries = match std::fs::read_dir(&stash) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        entries => entries?,
+    };
+    let mut first_error = None;
+    for entry in entries {
+        let path = entry?.path();
+        if path
+            .extension()
+            .is_none_or(|extension| extension != JOURNAL_EXTENSION)
+        {
+            continue;
         }
-        if let Recovery::OtherTarget { stash: Some(stash) } = carry::recover(&journal)? {
-            let stash = stash.display();
-            tracing::warn!(%stash, "the mount that a restore had replaced is gone; its old contents are here");
+        match carry::recover(&path) {
+            Ok(Recovery::OtherTarget { stash: Some(stash) }) => {
+                let stash = stash.display();
+                tracing::warn!(%stash, "the mount that a restore had replaced is gone; its old contents are here");
+            }
+            Ok(_) => {}
+            Err(error) => {
+                first_error.get_or_insert(error);
+            }
         }
     }
-    Ok(())
+    match first_error {
+        Some(error) => Err(crate::phase::report(&error).into()),
+        None => Ok(()),
+    }
 }
 
+/// A checkpoint that was not completed.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "the checkpoint in {0} is incomplete: it has contents of mounts, but no {FILE_NAME}; take it anew, or copy all of it"
+)]
+struct Incomplete(PathBuf);
+
 fn verify(request: &RestoreRequest) -> Result<Option<Manifest>, BoxError> {
-    let manifest = Manifest::read(&request.image_dir)?;
-    if let Some(manifest) = &manifest {
-        manifest.verify(&request.image_dir)?;
+    let dir = &request.image_dir;
+    let manifest = Manifest::read(dir)?;
+    match &manifest {
+        Some(manifest) => manifest.verify(dir)?,
+        // The stock shim's checkpoints have nothing of ours.
+        None if dir.join(PLAN_FILE).exists() || dir.join(archive_name(0)).exists() => {
+            return Err(Incomplete(dir.clone()).into());
+        }
+        None => {}
     }
     Ok(manifest)
 }
@@ -110,8 +146,12 @@ fn populate_all(
         match populate(request, work, index, place) {
             Ok(populated) => done.push(populated),
             Err(error) => {
-                finish(work, done, Populated::rollback)?;
-                return Err(error);
+                return Err(match finish(work, done, Populated::rollback) {
+                    Ok(()) => error,
+                    Err(undo) => {
+                        format!("{}; moreover {undo}", crate::phase::report(&*error)).into()
+                    }
+                });
             }
         }
     }
@@ -199,5 +239,8 @@ fn remove_dir(path: &Path) -> Result<(), BoxError> {
 }
 
 fn journal_path(stash: &Path, index: usize) -> PathBuf {
-    stash.join(format!("journal-{index}.json"))
+    stash.join(format!("journal-{index}.{JOURNAL_EXTENSION}"))
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
-use std::os::unix::fs::{DirEntryExt, MetadataExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, StatxFlags};
@@ -127,20 +127,38 @@ fn extent_of(root: &Process, mount: &Mount, uses: &[FileUse]) -> Result<Extent, 
     ))
 }
 
-/// The inodes of a directory and of all that lies below it; symbolic links are not followed.
+/// The inodes of a directory and of all that lies below it on the same file system; symbolic links
+/// are not followed. What vanishes meanwhile is left out.
 pub(crate) fn inodes_below(dir: &Path) -> io::Result<HashSet<u64>> {
-    let mut inodes = HashSet::from([std::fs::metadata(dir)?.ino()]);
+    let root = std::fs::metadata(dir)?;
+    let mut inodes = HashSet::from([root.ino()]);
     let mut pending = vec![dir.to_owned()];
     while let Some(dir) = pending.pop() {
-        for entry in std::fs::read_dir(dir)? {
+        let Some(entries) = unless_gone(std::fs::read_dir(dir))? else {
+            continue;
+        };
+        for entry in entries {
             let entry = entry?;
-            inodes.insert(entry.ino());
-            if entry.file_type()?.is_dir() {
+            let Some(metadata) = unless_gone(entry.metadata())? else {
+                continue;
+            };
+            if metadata.dev() != root.dev() {
+                continue;
+            }
+            inodes.insert(metadata.ino());
+            if metadata.is_dir() {
                 pending.push(entry.path());
             }
         }
     }
     Ok(inodes)
+}
+
+fn unless_gone<T>(result: io::Result<T>) -> io::Result<Option<T>> {
+    match result {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        result => result.map(Some),
+    }
 }
 
 /// Opens the root directory of a mount through the container's own view, and makes sure that it

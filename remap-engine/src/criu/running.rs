@@ -20,11 +20,14 @@ const LOOK_AGAIN_AFTER: Duration = Duration::from_millis(20);
 /// After this time a CRIU that nobody waits for any more is killed.
 pub const PATIENCE: Duration = Duration::from_secs(10);
 
+/// A killed process is gone within this time.
+const DEATH: Duration = Duration::from_secs(2);
+
 /// Waits until no CRIU works on `image_dir` any more; kills those that are left after `patience`.
 /// Returns whether one had to be killed.
 ///
 /// # Errors
-/// `/proc` cannot be listed, or a process outlives SIGKILL for as long again.
+/// `/proc` cannot be listed, or a process outlives SIGKILL for two seconds.
 pub fn wait_until_gone(image_dir: &Path, patience: Duration) -> io::Result<bool> {
     if wait(image_dir, patience)? {
         return Ok(false);
@@ -34,7 +37,7 @@ pub fn wait_until_gone(image_dir: &Path, patience: Duration) -> io::Result<bool>
         // It may have ended by itself.
         let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
     }
-    if wait(image_dir, patience)? {
+    if wait(image_dir, DEATH)? {
         return Ok(true);
     }
     let pids = find(image_dir)?;
