@@ -41,7 +41,9 @@ fn counter(context: &Context) -> Result<()> {
         carried == last && last > seen,
         "the probe saw {seen}, {carried} was carried, and {last} was the end"
     );
-    expect_private(context.a(), &images)?;
+    let mode = mode_of(context.a(), &images)?;
+    ensure!(mode == 0o700, "{images} has mode {mode:o}");
+    expect_private_files(context.a(), &images)?;
 
     ensure!(ctr.resume(ID).is_err(), "what has ended was resumed");
     ctr.wait_for(ID, &Status::Stopped, LIMIT)?;
@@ -51,23 +53,23 @@ fn counter(context: &Context) -> Result<()> {
     ctr.delete_container(ID)
 }
 
-/// CRIU leaves its links where the tasks end with the dump; we do not.
+/// CRIU leaves its links where the tasks end with the dump; we do not. A directory
+/// with files of the user's stays the user's.
 fn semaphore(context: &Context) -> Result<()> {
     let ctr = context.ctr();
+    let host = context.a();
     let images = format!("{}/images", context.dir()?);
-    let shm = Shm::mount(context.a(), ID)?;
+    let shm = Shm::mount(host, ID)?;
     Workload::start(context, &shm, "sem-creator-first")?;
     let names = shm.names()?;
-    // Made by us, with a mode of ours.
-    context
-        .a()
-        .command("mkdir")
-        .args(["-m", "755", &images])
-        .check()?;
+    host.shell(&format!(
+        "mkdir -m 755 {images} && echo mine >{images}/notes && chmod 600 {images}/notes"
+    ))?;
     ctr.checkpoint_task(ID, &images, &format!("{images}-work"), true)?;
     ctr.wait_for(ID, &Status::Stopped, LIMIT)?;
     shm.expect_names(&names)?;
-    let mode = mode_of(context.a(), &images)?;
+    expect_private_files(host, &images)?;
+    let mode = mode_of(host, &images)?;
     ensure!(mode == 0o755, "{images} has mode {mode:o} now");
     ctr.remove(ID)
 }
@@ -131,9 +133,7 @@ fn carried_file(host: &Host, images: &str, name: &str) -> Result<Vec<u8>> {
 }
 
 /// Images hold the memory of processes: nobody else may read them.
-fn expect_private(host: &Host, images: &str) -> Result<()> {
-    let mode = mode_of(host, images)?;
-    ensure!(mode == 0o700, "{images} has mode {mode:o}");
+fn expect_private_files(host: &Host, images: &str) -> Result<()> {
     let mut open = Vec::new();
     for entry in fs::read_dir(host.path(images))? {
         let entry = entry?;

@@ -110,7 +110,7 @@ fn expect_refusal(context: &Context, workload: Workload, shm: &Shm, pid: &str) -
 }
 
 /// No image, and no meeting point of a dump in the bundle.
-pub(crate) fn expect_no_trace(context: &Context) -> Result<()> {
+fn expect_no_trace(context: &Context) -> Result<()> {
     let images = context.ctr().images()?;
     ensure!(
         images.iter().all(|image| image != IMAGE),
