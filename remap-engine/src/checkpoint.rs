@@ -18,7 +18,8 @@ use crate::plan::RemapPlan;
 use crate::workdir::WorkDir;
 
 use self::freeze::Freeze;
-pub use self::frozen::FrozenTasks;
+pub use self::frozen::{FrozenTasks, complete};
+use self::held::Held;
 use self::links::Links;
 use self::prepare::Prepared;
 pub use self::seal::Facts;
@@ -70,6 +71,9 @@ pub trait Dumper: Sync {
     /// CRIU failed, or its action script forbade the dump, or the runtime ended early.
     fn dump(&self) -> Result<(), BoxError>;
 
+    /// Whether CRIU has said that the dump is finished, whatever became of the runtime.
+    fn has_finished(&self) -> bool;
+
     /// Kills the runtime that dumps, if it still runs, so that [`Dumper::dump`] returns. CRIU is
     /// the engine's concern.
     fn abort(&self);
@@ -91,12 +95,14 @@ pub fn checkpoint(
     let plan = prepared.tasks.plan()?;
     Phase::Plan.run(|| prepared.refuse(&plan))?;
     let links = Links::clear(&prepared.tasks, &plan);
-    let captured = held::dump(request, &prepared, dumper, &plan).inspect_err(|_| freeze.again())?;
+    let held = held::dump(request, &prepared, dumper, &plan).inspect_err(|_| freeze.again())?;
     drop(links);
-    if request.exit {
+    if request.exit && prepared.tasks.init.has_ended() {
         freeze.tasks_ended();
     } else {
         Phase::Thaw.run(|| freeze.thaw())?;
+    }
+    if let Held::Captured(captured) = held {
         seal(&plan, &captured, &request.image_dir, &request.facts)?;
     }
     prepared.images.keep();

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use crate::carry::{self, CaptureError, Captured};
@@ -68,45 +68,55 @@ pub(crate) fn archive_name(index: usize) -> String {
     format!("remap-mount-{index}.tar")
 }
 
-/// Saves every carried mount into an archive `remap-mount-N.tar` of its own in `image_dir`.
-///
-/// # Errors
-/// See [`ContentsError`]; archives that were made stay, for the caller to remove.
-pub fn capture(
-    root: &Process,
-    map: &MountMap,
-    image_dir: &Path,
-) -> Result<Vec<CapturedMount>, ContentsError> {
-    let mut done: Vec<CapturedMount> = Vec::new();
-    for mount in map.carried() {
-        let same = |one: &&mut CapturedMount| {
-            one.mounts
-                .first()
-                .is_some_and(|first| (first.device, &first.root) == (mount.device, &mount.root))
-        };
-        if let Some(known) = done.iter_mut().find(same) {
-            known.mounts.push(mount.clone());
-            continue;
-        }
-        let archive = archive_name(done.len());
-        let captured = capture_one(root, mount, &image_dir.join(&archive))?;
-        done.push(CapturedMount {
-            mounts: vec![mount.clone()],
-            archive,
-            captured,
-        });
+/// The carried mounts, opened: they can be read also after the container's end.
+#[derive(Debug)]
+pub struct CarriedMounts(Vec<(Mount, OwnedFd)>);
+
+impl CarriedMounts {
+    /// Opens the carried mounts of a container. `root` is its init.
+    ///
+    /// # Errors
+    /// One cannot be opened, or is covered by another mount.
+    pub fn open(root: &Process, map: &MountMap) -> Result<Self, ContentsError> {
+        let open = |mount: &Mount| Ok((mount.clone(), scan::open_mount(root, mount)?));
+        map.carried().map(open).collect::<Result<_, _>>().map(Self)
     }
-    check_whole(&done)?;
-    Ok(done)
+
+    /// Saves every mount into an archive `remap-mount-N.tar` of its own in `image_dir`.
+    ///
+    /// # Errors
+    /// See [`ContentsError`]; archives that were made stay, for the caller to remove.
+    pub fn capture(&self, image_dir: &Path) -> Result<Vec<CapturedMount>, ContentsError> {
+        let mut done: Vec<CapturedMount> = Vec::new();
+        for (mount, dir) in &self.0 {
+            let same = |one: &&mut CapturedMount| {
+                one.mounts
+                    .first()
+                    .is_some_and(|first| (first.device, &first.root) == (mount.device, &mount.root))
+            };
+            if let Some(known) = done.iter_mut().find(same) {
+                known.mounts.push(mount.clone());
+                continue;
+            }
+            let archive = archive_name(done.len());
+            let captured = capture_one(mount, dir.as_fd(), &image_dir.join(&archive))?;
+            done.push(CapturedMount {
+                mounts: vec![mount.clone()],
+                archive,
+                captured,
+            });
+        }
+        check_whole(&done)?;
+        Ok(done)
+    }
 }
 
-fn capture_one(root: &Process, mount: &Mount, path: &Path) -> Result<Captured, ContentsError> {
-    let dir = scan::open_mount(root, mount)?;
+fn capture_one(mount: &Mount, dir: BorrowedFd<'_>, path: &Path) -> Result<Captured, ContentsError> {
     let out: File = private::create_file(path).map_err(|source| ContentsError::Create {
         path: path.to_owned(),
         source,
     })?;
-    carry::capture(dir.as_fd(), out).map_err(|source| ContentsError::Capture {
+    carry::capture(dir, out).map_err(|source| ContentsError::Capture {
         destination: mount.destination.clone(),
         source,
     })

@@ -13,6 +13,7 @@ pub mod link_remap;
 pub mod manifest;
 pub mod mountinfo;
 pub mod mountmap;
+pub mod network_lock;
 pub mod ownership;
 pub mod phase;
 pub mod plan;

@@ -133,18 +133,31 @@ impl Process {
     /// # Errors
     /// The process is gone (`ESRCH`), or the file cannot be read.
     pub fn read(&self, name: &str) -> Result<Vec<u8>, ProcessError> {
-        let read = || -> io::Result<Vec<u8>> {
-            let fd = rustix::fs::openat(
-                &self.dir,
-                name,
-                OFlags::RDONLY | OFlags::CLOEXEC,
-                Mode::empty(),
-            )?;
-            let mut bytes = Vec::new();
-            std::fs::File::from(fd).read_to_end(&mut bytes)?;
-            Ok(bytes)
-        };
-        read().map_err(|source| self.error(name, source))
+        let mut bytes = Vec::new();
+        std::fs::File::from(self.open(name)?)
+            .read_to_end(&mut bytes)
+            .map_err(|source| self.error(name, source))?;
+        Ok(bytes)
+    }
+
+    /// Opens a file below `/proc/PID`.
+    ///
+    /// # Errors
+    /// As [`Process::read`].
+    pub fn open(&self, name: &str) -> Result<OwnedFd, ProcessError> {
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+        rustix::fs::openat(&self.dir, name, flags, Mode::empty())
+            .map_err(|errno| self.error(name, errno.into()))
+    }
+
+    /// The text of a link below `/proc/PID`.
+    ///
+    /// # Errors
+    /// As [`Process::read`].
+    pub fn link(&self, name: &str) -> Result<OsString, ProcessError> {
+        rustix::fs::readlinkat(&self.dir, name, Vec::new())
+            .map(|text| OsString::from_vec(text.into_bytes()))
+            .map_err(|errno| self.error(name, errno.into()))
     }
 
     /// The mounts that it sees.

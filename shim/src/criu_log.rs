@@ -60,6 +60,15 @@ fn explanation(path: &Path) -> Option<String> {
     )
 }
 
+/// Whether the dump that wrote the log was finished to its end: CRIU says so last, after the tasks
+/// were ended or released (`cr_dump_finish`).
+pub(crate) fn says_finished(path: &Path) -> bool {
+    tail(path).is_ok_and(|tail| {
+        let text = String::from_utf8_lossy(&tail);
+        text.contains("Dumping finished successfully")
+    })
+}
+
 fn tail(path: &Path) -> io::Result<Vec<u8>> {
     let mut file = File::open(path)?;
     let length = file.metadata()?.len();

@@ -22,7 +22,7 @@ use tokio::{runtime::Handle, task};
 
 use crate::{
     container::Container,
-    criu_log::CriuFailed,
+    criu_log::{self, CriuFailed},
     launch::{LaunchError, Launched},
     runc::{self, Call, CheckpointArgs, CriuFlags, RestoreArgs, RuncStatus},
     shim::Shim,
@@ -213,6 +213,10 @@ impl Dumper for RuncDumper {
         })
     }
 
+    fn has_finished(&self) -> bool {
+        criu_log::says_finished(&self.args.work_path.join("dump.log"))
+    }
+
     fn abort(&self) {
         let pid = self.dumping.load(Ordering::SeqCst);
         if pid != 0
@@ -222,6 +226,9 @@ impl Dumper for RuncDumper {
         }
     }
 }
+
+/// Ends whatever there is of a container.
+const DELETE: Call = Call::Delete { force: true };
 
 /// `runc restore`.
 struct RuncRestorer {
@@ -250,7 +257,13 @@ impl Restorer for RuncRestorer {
                 let log = self.work_path.join("restore.log");
                 BoxError::from(CriuFailed::new(&log, self.container.bundle.path(), source))
             }
-            LaunchError::Other(error) => error.into(),
+            LaunchError::Other(error) => {
+                // The tasks may be back already, and must not run on without the shim.
+                if let Err(error) = self.handle.block_on(self.container.runc.run(&DELETE)) {
+                    tracing::debug!(%error, "there was nothing of the container to delete");
+                }
+                error.into()
+            }
         })?;
         *self.launched.lock().unwrap_or_else(PoisonError::into_inner) = Some(launched);
         Ok(())

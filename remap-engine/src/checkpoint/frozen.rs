@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::seal::{Facts, seal};
 use crate::bundle::Bundle;
-use crate::contents::{self, CapturedMount};
+use crate::contents::CarriedMounts;
 use crate::phase::{Phase, PhaseError};
 use crate::plan::{self, RemapPlan};
 use crate::process::Process;
@@ -29,31 +29,27 @@ impl FrozenTasks {
         Ok(plan::plan(&scan, |one| scan::name_state(&self.init, one)))
     }
 
-    /// Saves the contents of the carried mounts beside finished images.
+    /// Opens the mounts whose contents are to be saved.
     ///
     /// # Errors
-    /// Phase capture; archives that were made stay in `image_dir`.
-    pub fn capture(
-        &self,
-        plan: &RemapPlan,
-        image_dir: &Path,
-    ) -> Result<Vec<CapturedMount>, PhaseError> {
-        Phase::Capture.run(|| contents::capture(&self.init, &plan.map, image_dir))
+    /// Phase plan: one of them cannot be read. Nothing is changed.
+    pub fn open(&self, plan: &RemapPlan) -> Result<CarriedMounts, PhaseError> {
+        Phase::Plan.run(|| CarriedMounts::open(&self.init, &plan.map))
     }
+}
 
-    /// Makes a checkpoint of the images that CRIU has finished in `image_dir`: saves the contents of
-    /// the carried mounts, holds everything against the plan, and writes the manifest.
-    ///
-    /// # Errors
-    /// Phase capture, reconcile or seal; what was written stays in `image_dir`, without a manifest.
-    pub fn complete(
-        &self,
-        plan: &RemapPlan,
-        image_dir: &Path,
-        facts: &Facts,
-    ) -> Result<Vec<CapturedMount>, PhaseError> {
-        let captured = self.capture(plan, image_dir)?;
-        seal(plan, &captured, image_dir, facts)?;
-        Ok(captured)
-    }
+/// Makes a checkpoint of the images that CRIU has finished in `image_dir`, for tasks that are still
+/// frozen or have ended: saves the contents of the carried mounts, holds everything against the
+/// plan, and writes the manifest.
+///
+/// # Errors
+/// Phase capture, reconcile or seal; what was written stays in `image_dir`, without a manifest.
+pub fn complete(
+    plan: &RemapPlan,
+    mounts: &CarriedMounts,
+    image_dir: &Path,
+    facts: &Facts,
+) -> Result<(), PhaseError> {
+    let captured = Phase::Capture.run(|| mounts.capture(image_dir))?;
+    seal(plan, &captured, image_dir, facts)
 }

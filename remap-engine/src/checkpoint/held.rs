@@ -2,10 +2,12 @@
 
 use std::os::fd::AsFd;
 use std::path::PathBuf;
+use std::sync::Mutex;
+use std::time::Duration;
 
 use super::prepare::Prepared;
-use super::{CheckpointRequest, Dumper, FrozenTasks};
-use crate::contents::CapturedMount;
+use super::{CheckpointRequest, Dumper, complete};
+use crate::contents::{CapturedMount, CarriedMounts};
 use crate::criu::config::{self, DumpSettings};
 use crate::criu::running;
 use crate::hold::{Hold, Verdict};
@@ -19,71 +21,45 @@ use crate::{time_limit, watchdog};
 )]
 struct NotHeld(PathBuf);
 
-/// Runs the dump and, while CRIU is held, the part that needs frozen tasks.
+/// Runs the dump and, while CRIU is held, the part that needs frozen tasks. Returns what was
+/// captured if the checkpoint is not complete yet.
 pub(super) fn dump(
     request: &CheckpointRequest,
     prepared: &Prepared,
     dumper: &dyn Dumper,
     plan: &RemapPlan,
-) -> Result<Vec<CapturedMount>, PhaseError> {
-    let hold = Phase::Dump.run(|| Hold::prepare(&prepared.work.hold(), &request.script))?;
-    let _config = Phase::Dump.run(|| ConfigForDump::write(prepared, &hold, plan))?;
-    let script = hold.script();
+) -> Result<Held, PhaseError> {
+    let mounts = prepared.tasks.open(plan)?;
     let limit = Phase::Dump.run(|| time_limit::of(&prepared.tasks.bundle, time_limit::DUMP))?;
-    let (ended, end) = Phase::Dump.run(watchdog::end_signal)?;
+    let hold = Phase::Dump.run(|| Hold::prepare(&prepared.work.hold(), &request.script))?;
+    let script = hold.script();
+    let _config = Phase::Dump.run(|| ConfigForDump::write(prepared, &hold, plan))?;
 
     let mut held = None;
-    let (served, dumped) = std::thread::scope(|scope| {
-        let watch = scope.spawn(|| {
-            let abort = || dumper.abort();
-            watchdog::watch(
-                ended.as_fd(),
-                limit,
-                time_limit::DUMP,
-                &request.image_dir,
-                abort,
-            )
-        });
-        let dump = scope.spawn(move || {
-            let result = dumper.dump();
-            // A runtime that was killed leaves CRIU behind.
-            let gone = match &result {
-                Ok(()) => Ok(false),
-                Err(_) => running::wait_until_gone(prepared.images.path(), running::PATIENCE),
-            };
-            drop(end);
-            result.and_then(|()| Ok(gone.map(drop)?))
-        });
-        let served = hold.serve(ended.as_fd(), || {
-            let result = while_held(request, &prepared.tasks, plan);
-            let verdict = match result {
-                Ok(_) => Verdict::Release,
-                Err(_) => Verdict::Veto,
-            };
-            held = Some(result);
-            verdict
-        });
-        // Whoever still asks gets no answer, which is a veto: the dump ends even if serving failed.
-        drop(hold);
-        let dumped = dump
-            .join()
-            .unwrap_or_else(|_| Err("the dump's thread panicked".into()));
-        // What a dump says that was cut short matters less than that it was.
-        let watched = watch.join().unwrap_or_else(|_| Ok(()));
-        (served, watched.and(dumped))
-    });
+    let (served, dumped) = run(request, dumper, limit, hold, || {
+        let result = while_held(request, plan, &mounts);
+        let verdict = match result {
+            Ok(_) => Verdict::Release,
+            Err(_) => Verdict::Veto,
+        };
+        held = Some(result);
+        verdict
+    })?;
 
-    let captured = held.transpose()?;
-    match (captured, dumped) {
-        (Some(captured), Ok(())) => Ok(captured),
-        (Some(captured), Err(error)) if request.exit && prepared.tasks.init.has_ended() => {
-            tracing::warn!(
-                error,
-                "the dump is complete, but the runtime reports an error"
-            );
-            Ok(captured)
+    let has_ended = || request.exit && prepared.tasks.init.has_ended();
+    match (held.transpose()?, dumped) {
+        (Some(held), Ok(())) => Ok(held),
+        (Some(held), Err(error)) if has_ended() && dumper.has_finished() => {
+            tracing::warn!(error, "the dump is complete, and yet there is an error");
+            Ok(held)
         }
         (_, Err(error)) => Err(Phase::Dump.failed(error)),
+        (None, Ok(())) if has_ended() => {
+            // CRIU before 3.19 does not run the scripts of a configuration file for runc. The
+            // tasks are gone, and what they had on private mounts is as they left it.
+            tracing::warn!("CRIU did not call the action script; completing the checkpoint now");
+            while_held(request, plan, &mounts)
+        }
         (None, Ok(())) => {
             Phase::Dump.run(|| served)?;
             Err(Phase::Dump.failed(NotHeld(script)))
@@ -91,17 +67,70 @@ pub(super) fn dump(
     }
 }
 
+/// How the service of the scripts ended, and the dump.
+type Ends = (std::io::Result<Option<Verdict>>, Result<(), BoxError>);
+
+/// Dumps under the time limit; `held` is called while CRIU is held.
+fn run(
+    request: &CheckpointRequest,
+    dumper: &dyn Dumper,
+    limit: Option<Duration>,
+    hold: Hold,
+    held: impl FnOnce() -> Verdict,
+) -> Result<Ends, PhaseError> {
+    let images = &request.image_dir;
+    let (ended, end) = Phase::Dump.run(watchdog::end_signal)?;
+    let deciding = Mutex::new(());
+    std::thread::scope(|scope| {
+        let watch = scope.spawn(|| {
+            let abort = || dumper.abort();
+            watchdog::watch(ended.as_fd(), limit, time_limit::DUMP, images, abort)
+        });
+        let dump = scope.spawn(|| {
+            let _end = end;
+            let result = dumper.dump();
+            if result.is_err() {
+                // A runtime that was killed leaves CRIU behind, which may be waiting for us.
+                drop(deciding.lock());
+                running::wait_until_gone(images, running::PATIENCE)?;
+            }
+            result
+        });
+        let served = hold.serve(ended.as_fd(), || {
+            let _deciding = deciding.lock();
+            held()
+        });
+        // Whoever still asks gets no answer, which is a veto: the dump ends even if serving failed.
+        drop(hold);
+        let panicked = |_| Err("a thread of the dump panicked".into());
+        let dumped = dump.join().unwrap_or_else(panicked);
+        // What a dump says that was cut short matters less than that it was.
+        let watched = watch.join().unwrap_or_else(panicked);
+        Ok((served, watched.and(dumped)))
+    })
+}
+
+/// What there is when CRIU may go on.
+pub(super) enum Held {
+    /// The checkpoint is complete.
+    Complete,
+    /// What was saved; the rest can wait until the tasks run again.
+    Captured(Vec<CapturedMount>),
+}
+
 /// What is done while CRIU is held and all tasks are frozen: all of it if the tasks end with the
 /// dump, else only what cannot wait until they run again.
 fn while_held(
     request: &CheckpointRequest,
-    tasks: &FrozenTasks,
     plan: &RemapPlan,
-) -> Result<Vec<CapturedMount>, PhaseError> {
+    mounts: &CarriedMounts,
+) -> Result<Held, PhaseError> {
     if request.exit {
-        tasks.complete(plan, &request.image_dir, &request.facts)
+        complete(plan, mounts, &request.image_dir, &request.facts)?;
+        Ok(Held::Complete)
     } else {
-        tasks.capture(plan, &request.image_dir)
+        let captured = Phase::Capture.run(|| mounts.capture(&request.image_dir))?;
+        Ok(Held::Captured(captured))
     }
 }
 

@@ -14,7 +14,7 @@ use crate::{
     engine,
     error::TaskError,
     events, options,
-    runc::{CheckpointArgs, CriuFlags},
+    runc::{CheckpointArgs, CriuFlags, RuncStatus},
     shim::Shim,
     status::{Op, Status},
 };
@@ -53,7 +53,11 @@ pub(super) async fn checkpoint(
     let before = permit.before();
     let result = dump(&container, before, args(&container, &request, &options)).await;
     let exited = options.exit && result.is_ok();
-    drop(permit);
+    let after = match &result {
+        Ok(()) => before,
+        Err(_) => state_after_failure(&container, before).await,
+    };
+    permit.commit(after);
     result?;
     if exited && time::timeout(EXIT, container.init.wait()).await.is_err() {
         tracing::warn!(id = container.id, "the container outlives its checkpoint");
@@ -67,6 +71,16 @@ pub(super) async fn checkpoint(
     shim.publisher
         .publish(events::checkpointed(&container.id, &request.path));
     Ok(Empty::new())
+}
+
+/// The state of a container after a failed dump: the one that it had, unless it could not be put
+/// back into that; then whoever asks has to see it, to be able to resume the container.
+async fn state_after_failure(container: &Container, before: Status) -> Status {
+    match container.runc.state().await {
+        Ok(RuncStatus::Running) => Status::Running,
+        Ok(RuncStatus::Paused) => Status::Paused,
+        _ => before,
+    }
 }
 
 fn args(
