@@ -7,6 +7,7 @@ mod freeze;
 mod frozen;
 mod held;
 mod links;
+mod network;
 mod prepare;
 mod seal;
 
@@ -95,7 +96,10 @@ pub fn checkpoint(
     let plan = prepared.tasks.plan()?;
     Phase::Plan.run(|| prepared.refuse(&plan))?;
     let links = Links::clear(&prepared.tasks, &plan);
-    let held = held::dump(request, &prepared, dumper, &plan).inspect_err(|_| freeze.again())?;
+    let held = held::dump(request, &prepared, dumper, &plan).inspect_err(|_| {
+        freeze.again();
+        network::unlock(&prepared.tasks);
+    })?;
     drop(links);
     if request.exit && prepared.tasks.init.has_ended() {
         freeze.tasks_ended();

@@ -37,6 +37,8 @@ pub enum Decision {
     Memfd,
     /// A file of a process in `/proc` that has ended: CRIU makes a helper with its pid.
     Procfs,
+    /// On a tmpfs that others use as well: the checkpoint is refused.
+    Shared,
     /// Named, on an external mount that is not carried: the target must have it.
     Stays,
     /// The kernel shows it as deleted, but its name is alive (lxcfs, cgroup): left to CRIU.
@@ -179,7 +181,10 @@ fn file_plan(
     let decision = if first.device == scan.memfd_device {
         Decision::Memfd
     } else {
-        decide(mount?, first, state)?
+        // A working or root directory is a place that the target has, too.
+        let is_place = |one: &&FileUse| matches!(one.kind, UseKind::Cwd | UseKind::Root);
+        let is_place = uses.iter().all(is_place) && first.links > 0;
+        decide(mount?, first, state, is_place)?
     };
     Some(FilePlan {
         device: first.device,
@@ -201,18 +206,26 @@ fn file_plan(
 }
 
 /// The decision for an inode on `mount`; `None` if nothing is to be done. `state` is that of a
-/// name that only looks alive or is gone, if there is one among the names by which it is held.
-fn decide(mount: &Mount, file: &FileUse, state: Option<NameState>) -> Option<Decision> {
+/// name that only looks alive or is gone, if there is one among the names by which it is held;
+/// `is_place` says that it is held as a working or root directory only.
+fn decide(
+    mount: &Mount,
+    file: &FileUse,
+    state: Option<NameState>,
+    is_place: bool,
+) -> Option<Decision> {
     if mount.fs_type == "proc" {
         return state.map(|_| Decision::Procfs);
+    }
+    let shared = matches!(mount.class, MountClass::ExternalTmpfsShared { .. });
+    if shared && !is_place {
+        return Some(Decision::Shared);
     }
     if file.links == 0 {
         return Some(Decision::Ghost);
     }
     match (&mount.class, state) {
         (MountClass::ExternalTmpfsPrivate, _) => Some(Decision::Carried),
-        // The whole checkpoint is refused for such a mount: see `RemapPlan::refusals`.
-        (MountClass::ExternalTmpfsShared { .. }, _) => None,
         (_, Some(NameState::Stale)) => Some(Decision::StaleName),
         (MountClass::Internal, None | Some(NameState::Live)) => None,
         (_, None | Some(NameState::Live)) => Some(Decision::Stays),
@@ -240,12 +253,45 @@ impl RemapPlan {
     /// `ghost_limit_bytes` is the limit that the user configured for CRIU.
     #[must_use]
     pub fn refusals(&self, ghost_limit_bytes: Option<u64>) -> Vec<Refusal> {
-        let shared = self.map.mounts.iter().filter_map(shared_refusal);
+        let shared = self
+            .map
+            .mounts
+            .iter()
+            .filter_map(|mount| self.shared_refusal(mount));
         let files = self
             .files
             .iter()
             .filter_map(|file| file_refusal(file, ghost_limit_bytes));
         shared.chain(files).collect()
+    }
+
+    /// A shared tmpfs is in the way if the container holds a file there: it could not be carried
+    /// without what belongs to the others.
+    fn shared_refusal(&self, mount: &Mount) -> Option<Refusal> {
+        let MountClass::ExternalTmpfsShared { others } = &mount.class else {
+            return None;
+        };
+        let others: Vec<String> = others.iter().map(ToString::to_string).collect();
+        let on_it = |file: &&FilePlan| file.decision == Decision::Shared && file.is_on(mount);
+        let own: Vec<String> = self
+            .files
+            .iter()
+            .filter(on_it)
+            .map(FilePlan::held)
+            .collect();
+        if own.is_empty() {
+            return None;
+        }
+        Some(Refusal {
+            what: format!(
+                "the tmpfs at {} (from {}), where the container uses {}, is used by processes outside the container as well: {}",
+                mount.destination.display(),
+                mount.source.as_deref().unwrap_or(Path::new("?")).display(),
+                own.join(", "),
+                others.join(", ")
+            ),
+            remedy: "stop them, or give the container a tmpfs of its own".into(),
+        })
     }
 
     /// The plan as the JSON document that lies beside the images.
@@ -262,25 +308,16 @@ impl RemapPlan {
     }
 }
 
-fn shared_refusal(mount: &Mount) -> Option<Refusal> {
-    let MountClass::ExternalTmpfsShared { others } = &mount.class else {
-        return None;
-    };
-    let others: Vec<String> = others.iter().map(ToString::to_string).collect();
-    Some(Refusal {
-        what: format!(
-            "the tmpfs at {} (from {}) is used by processes outside the container as well: {}",
-            mount.destination.display(),
-            mount.source.as_deref().unwrap_or(Path::new("?")).display(),
-            others.join(", ")
-        ),
-        remedy: "stop them, or give the container a tmpfs of its own".into(),
-    })
-}
+impl FilePlan {
+    fn is_on(&self, mount: &Mount) -> bool {
+        self.mount
+            .as_ref()
+            .is_some_and(|point| point.0 == mount.destination)
+    }
 
-fn file_refusal(file: &FilePlan, ghost_limit_bytes: Option<u64>) -> Option<Refusal> {
-    let held = || {
-        let holders: Vec<String> = file
+    /// The inode and its holders, for messages.
+    fn held(&self) -> String {
+        let holders: Vec<String> = self
             .holders
             .iter()
             .map(|holder| {
@@ -288,11 +325,14 @@ fn file_refusal(file: &FilePlan, ghost_limit_bytes: Option<u64>) -> Option<Refus
                 format!("pid {} by {} on {name}", holder.pid, holder.by)
             })
             .collect();
-        format!("inode {} held by {}", file.inode, holders.join(", "))
-    };
+        format!("inode {} held by {}", self.inode, holders.join(", "))
+    }
+}
+
+fn file_refusal(file: &FilePlan, ghost_limit_bytes: Option<u64>) -> Option<Refusal> {
     match &file.decision {
         Decision::Unsupported { reason, remedy } => Some(Refusal {
-            what: format!("{}: {reason}", held()),
+            what: format!("{}: {reason}", file.held()),
             remedy: remedy.clone(),
         }),
         Decision::Ghost => {
@@ -300,7 +340,7 @@ fn file_refusal(file: &FilePlan, ghost_limit_bytes: Option<u64>) -> Option<Refus
             Some(Refusal {
                 what: format!(
                     "{} has no name and {} bytes, and the CRIU configuration limits such files to {limit} bytes",
-                    held(),
+                    file.held(),
                     file.allocated_bytes
                 ),
                 remedy: "raise or remove ghost-limit there".into(),

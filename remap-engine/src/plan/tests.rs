@@ -206,6 +206,17 @@ fn a_shared_tmpfs_is_refused_by_name_of_its_users() {
 }
 
 #[test]
+fn a_shared_tmpfs_of_which_the_container_uses_nothing_is_not_in_the_way() {
+    let mut cwd = held(2, 1, 3, "/dev/shm");
+    cwd.kind = UseKind::Cwd;
+    let mut scan = scan_of(vec![cwd]);
+    scan.map.share(2, vec![]);
+    let plan = plan(&scan, gone);
+    assert_eq!(plan.refusals(None), vec![]);
+    assert_eq!(plan.files[0].decision, Decision::Stays);
+}
+
+#[test]
 fn the_plan_survives_its_json_form() {
     let mut odd = held(2, 9, 0, "/dev/shm/a (deleted)");
     odd.name = std::os::unix::ffi::OsStringExt::from_vec(b"/dev/shm/\xff\\ (deleted)".to_vec());
