@@ -11,8 +11,10 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::bundle::{Bundle, BundleMount};
 use crate::mountinfo::Device;
 use crate::ownership::OtherUser;
+use crate::process::FileUse;
 
 pub use self::build::View;
 
@@ -48,6 +50,8 @@ pub enum EphemeralReason {
     ReadOnly,
     /// A volume that the kubelet fills (secret, projected, config map): the target has its own.
     KubeletVolume,
+    /// A tmpfs that came along with a recursive bind of what lies above it, and is not used.
+    UnusedBelowBind,
     /// A single file of a tmpfs (a socket, a `resolv.conf`): it belongs to the host.
     SingleFile,
 }
@@ -115,6 +119,19 @@ impl MountMap {
             mount.class = MountClass::ExternalTmpfsShared {
                 others: others.clone(),
             };
+        }
+    }
+
+    /// Leaves out what came along with a recursive bind (`/` of the host, say) and is not used:
+    /// most of it is the host's own business.
+    pub fn leave_unused(&mut self, bundle: &Bundle, uses: &[FileUse]) {
+        for mount in self.mounts.iter_mut().filter(|mount| mount.is_carried()) {
+            let own = |wanted: &BundleMount| mount.asked_for.as_ref() == Some(&wanted.destination);
+            let is_used = uses.iter().any(|one| one.mount_id == mount.id);
+            if !is_used && !bundle.mounts.iter().any(own) {
+                let reason = EphemeralReason::UnusedBelowBind;
+                mount.class = MountClass::ExternalEphemeral { reason };
+            }
         }
     }
 

@@ -10,7 +10,7 @@ use std::io;
 use serde::{Deserialize, Serialize};
 
 use crate::mountinfo::Device;
-use crate::process::{FileUse, Process, UseKind};
+use crate::process::{Process, UseKind, mapped_files};
 
 /// What of a file system counts.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -61,20 +61,25 @@ impl std::fmt::Display for OtherUser {
     }
 }
 
-/// Processes other than those in `except` that hold a file within `extent` of `device`, one use
-/// for each.
+/// A part of a file system whose users are looked for.
+#[derive(Debug, Clone)]
+pub struct Wanted {
+    /// The file system.
+    pub device: Device,
+    /// What of it counts.
+    pub extent: Extent,
+}
+
+/// For each of `wanted`, the processes other than those in `except` that hold a file there, one use
+/// for each process.
 ///
-/// Processes that end meanwhile are left out; so are those whose files cannot be read, which as
-/// root are kernel threads only.
+/// Processes that end meanwhile are left out. A file that the kernel does not let root look at (on a
+/// FUSE of another user) is none on a tmpfs.
 ///
 /// # Errors
 /// `/proc` cannot be listed.
-pub fn other_users(
-    device: Device,
-    extent: &Extent,
-    except: &HashSet<i32>,
-) -> io::Result<Vec<OtherUser>> {
-    let mut others = Vec::new();
+pub fn other_users(wanted: &[Wanted], except: &HashSet<i32>) -> io::Result<Vec<Vec<OtherUser>>> {
+    let mut others = vec![Vec::new(); wanted.len()];
     for pid in all_pids()? {
         if except.contains(&pid) {
             continue;
@@ -82,13 +87,53 @@ pub fn other_users(
         let Ok(process) = Process::pin(pid) else {
             continue;
         };
-        let uses = process.file_uses().unwrap_or_default();
-        let on_it = |one: &&FileUse| one.device == device && extent.holds(one.inode);
-        if let Some(found) = uses.iter().find(on_it) {
-            others.push(other_user(&process, found));
+        let held = held_files(&process);
+        for (wanted, others) in wanted.iter().zip(&mut others) {
+            let on_it = |one: &&Held| one.device == wanted.device && wanted.extent.holds(one.inode);
+            others.extend(held.iter().find(on_it).map(|one| other_user(&process, one)));
         }
     }
     Ok(others)
+}
+
+/// A file that a process holds.
+struct Held {
+    kind: UseKind,
+    device: Device,
+    inode: u64,
+    name: String,
+}
+
+fn held_files(process: &Process) -> Vec<Held> {
+    if !process.has_ended() {
+        return held_by_thread(process);
+    }
+    // Its first thread has ended; others may go on.
+    let threads = process.threads().unwrap_or_default();
+    threads.iter().flat_map(held_by_thread).collect()
+}
+
+fn held_by_thread(thread: &Process) -> Vec<Held> {
+    let fds = thread.descriptors().unwrap_or_default();
+    let places = [UseKind::Exe, UseKind::Cwd, UseKind::Root];
+    let links = fds.into_iter().map(UseKind::Fd).chain(places);
+    let mut held: Vec<Held> = links
+        .filter_map(|kind| thread.file_use(kind).ok().flatten())
+        .map(|one| Held {
+            kind: one.kind,
+            device: one.device,
+            inode: one.inode,
+            name: one.name.to_string_lossy().into_owned(),
+        })
+        .collect();
+    let maps = thread.read("maps").unwrap_or_default();
+    held.extend(mapped_files(&maps).into_iter().map(|mapping| Held {
+        kind: UseKind::Mapping(mapping.range.0, mapping.range.1),
+        device: mapping.device,
+        inode: mapping.inode,
+        name: String::from_utf8_lossy(&mapping.name).into_owned(),
+    }));
+    held
 }
 
 /// Every process that there is.
@@ -101,13 +146,13 @@ pub(crate) fn all_pids() -> io::Result<Vec<i32>> {
     Ok(pids)
 }
 
-fn other_user(process: &Process, found: &FileUse) -> OtherUser {
+fn other_user(process: &Process, held: &Held) -> OtherUser {
     OtherUser {
         pid: process.pid(),
         command: process.command(),
         cgroup: cgroup_path(&process.read("cgroup").unwrap_or_default()),
-        kind: found.kind.clone(),
-        file: found.name.to_string_lossy().into_owned(),
+        kind: held.kind.clone(),
+        file: held.name.clone(),
     }
 }
 
@@ -161,16 +206,26 @@ mod tests {
         let path = dir.path().join("held");
         let file = std::fs::File::create(&path).unwrap();
         let device = device_of(&path);
-        let extent = Extent::Inodes(HashSet::from([file.metadata().unwrap().ino()]));
+        let wanted = [
+            Wanted {
+                device,
+                extent: Extent::Inodes(HashSet::from([file.metadata().unwrap().ino()])),
+            },
+            Wanted {
+                device,
+                extent: Extent::Inodes(HashSet::new()),
+            },
+        ];
         let own = i32::try_from(std::process::id()).unwrap();
-        let users = other_users(device, &extent, &HashSet::new()).unwrap();
+        let users = other_users(&wanted, &HashSet::new()).unwrap();
         assert!(
-            users
+            users[0]
                 .iter()
                 .any(|user| user.pid == own && user.file.ends_with("held"))
         );
-        let users = other_users(device, &extent, &HashSet::from([own])).unwrap();
-        assert_eq!(users, vec![]);
+        assert_eq!(users[1], []);
+        let users = other_users(&wanted, &HashSet::from([own])).unwrap();
+        assert_eq!(users, [[], []]);
     }
 
     #[test]

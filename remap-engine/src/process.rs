@@ -217,12 +217,11 @@ impl Process {
     /// As [`Process::read`].
     pub fn file_uses(&self) -> Result<Vec<FileUse>, ProcessError> {
         let mut uses = Vec::new();
-        for name in self.list("fd")? {
-            if let Some(fd) = name.to_str().and_then(|name| name.parse().ok()) {
-                uses.extend(self.file_use(UseKind::Fd(fd))?);
-            }
+        for fd in self.descriptors()? {
+            uses.extend(self.file_use(UseKind::Fd(fd))?);
         }
-        for (start, end) in mapped_files(&self.read("maps")?) {
+        for mapping in mapped_files(&self.read("maps")?) {
+            let (start, end) = mapping.range;
             uses.extend(self.file_use(UseKind::Mapping(start, end))?);
         }
         for kind in [UseKind::Exe, UseKind::Cwd, UseKind::Root] {
@@ -244,8 +243,43 @@ impl Process {
         Ok(self.list("fd")?.iter().any(is_wanted))
     }
 
+    /// Its threads, each pinned as a process of its own. One whose first thread has ended shows
+    /// its files only there (proc_pid_task(5)).
+    ///
+    /// # Errors
+    /// As [`Process::read`].
+    pub(crate) fn threads(&self) -> Result<Vec<Self>, ProcessError> {
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let pin = |name: &OsString| {
+            let dir = rustix::fs::openat(
+                &self.dir,
+                Path::new("task").join(name),
+                flags,
+                Mode::empty(),
+            );
+            // A thread may end at any time.
+            dir.ok().map(|dir| Self { pid: self.pid, dir })
+        };
+        Ok(self.list("task")?.iter().filter_map(pin).collect())
+    }
+
+    /// Numbers of its open file descriptors.
+    ///
+    /// # Errors
+    /// As [`Process::read`].
+    pub(crate) fn descriptors(&self) -> Result<Vec<u32>, ProcessError> {
+        let names = self.list("fd")?;
+        Ok(names
+            .iter()
+            .filter_map(|name| name.to_str()?.parse().ok())
+            .collect())
+    }
+
     /// One use; `None` if it does not exist (any more).
-    fn file_use(&self, kind: UseKind) -> Result<Option<FileUse>, ProcessError> {
+    ///
+    /// # Errors
+    /// As [`Process::read`]; or the file system does not let root look (a FUSE of another user).
+    pub(crate) fn file_use(&self, kind: UseKind) -> Result<Option<FileUse>, ProcessError> {
         let link = kind.link();
         let wanted = StatxFlags::BASIC_STATS | StatxFlags::MNT_ID;
         let look = || {
@@ -394,19 +428,48 @@ pub fn process_tree(init: i32) -> Result<Vec<Process>, ProcessError> {
     Ok(tree)
 }
 
-/// Address ranges of `/proc/PID/maps` that map a file (inode other than 0), proc_pid_maps(5).
-fn mapped_files(maps: &[u8]) -> Vec<(u64, u64)> {
-    maps.split(|byte| *byte == b'\n')
-        .filter_map(|line| {
-            let mut fields = line.split(|byte| *byte == b' ');
-            let range = std::str::from_utf8(fields.next()?).ok()?;
-            let inode = fields.nth(3)?;
-            let (start, end) = range.split_once('-')?;
-            let start = u64::from_str_radix(start, 16).ok()?;
-            let end = u64::from_str_radix(end, 16).ok()?;
-            (inode != b"0").then_some((start, end))
-        })
-        .collect()
+/// A line of `/proc/PID/maps` that maps a file (inode other than 0), proc_pid_maps(5).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Mapping {
+    /// First address, and the one after the last.
+    pub(crate) range: (u64, u64),
+    /// Device of the file system; for some (overlay, btrfs) not the `st_dev` of the file.
+    pub(crate) device: Device,
+    /// Inode number.
+    pub(crate) inode: u64,
+    /// The name as the kernel shows it.
+    pub(crate) name: Vec<u8>,
+}
+
+pub(crate) fn mapped_files(maps: &[u8]) -> Vec<Mapping> {
+    let lines = maps.split(|byte| *byte == b'\n');
+    lines.filter_map(mapped_file).collect()
+}
+
+fn mapped_file(line: &[u8]) -> Option<Mapping> {
+    let mut fields = line.splitn(6, |byte| *byte == b' ');
+    let mut text = || std::str::from_utf8(fields.next()?).ok();
+    let (start, end) = text()?.split_once('-')?;
+    let (_permissions, _offset) = (text()?, text()?);
+    let (major, minor) = text()?.split_once(':')?;
+    let inode = text()?.parse().ok().filter(|inode| *inode != 0)?;
+    let hex = |digits| u32::from_str_radix(digits, 16).ok();
+    Some(Mapping {
+        range: (
+            u64::from_str_radix(start, 16).ok()?,
+            u64::from_str_radix(end, 16).ok()?,
+        ),
+        device: Device {
+            major: hex(major)?,
+            minor: hex(minor)?,
+        },
+        inode,
+        name: fields
+            .next()
+            .unwrap_or_default()
+            .trim_ascii_start()
+            .to_vec(),
+    })
 }
 
 /// Strips the suffix ` (deleted)` with which the kernel marks an unhashed name (`d_path`).
@@ -480,7 +543,16 @@ mod tests {
 
     #[test]
     fn maps_without_a_file_are_left_out() {
-        let maps = b"7f00-7f10 rw-s 00000000 00:1a 77 /dev/shm/a b\n8000-9000 rw-p 00000000 00:00 0 [heap]\n";
-        assert_eq!(mapped_files(maps), vec![(0x7f00, 0x7f10)]);
+        let maps = b"7f00-7f10 rw-s 00000000 00:1a 77      /dev/shm/a b\n8000-9000 rw-p 00000000 00:00 0 [heap]\n";
+        let expected = Mapping {
+            range: (0x7f00, 0x7f10),
+            device: Device {
+                major: 0,
+                minor: 0x1a,
+            },
+            inode: 77,
+            name: b"/dev/shm/a b".to_vec(),
+        };
+        assert_eq!(mapped_files(maps), vec![expected]);
     }
 }

@@ -12,7 +12,7 @@ use crate::carry::{self, Mode, PopulateError, Populated, Recovery};
 use crate::contents::archive_name;
 use crate::fit::{self, Place};
 use crate::manifest::{DumpOptions, FILE_NAME, Manifest};
-use crate::ownership;
+use crate::ownership::{self, Wanted};
 use crate::phase::{BoxError, Phase, PhaseError};
 use crate::plan::PLAN_FILE;
 use crate::private;
@@ -164,7 +164,11 @@ fn populate(
     index: usize,
     place: &Place,
 ) -> Result<Populated, BoxError> {
-    let others = ownership::other_users(place.device, &place.extent()?, &HashSet::new())?;
+    let wanted = Wanted {
+        device: place.device,
+        extent: place.extent()?,
+    };
+    let others = ownership::other_users(&[wanted], &HashSet::new())?.concat();
     for other in &others {
         tracing::info!(%other, target = %place.source.display(), "the target is in use: nothing there is replaced");
     }

@@ -11,7 +11,7 @@ use rustix::fs::{AtFlags, StatxFlags};
 use crate::bundle::Bundle;
 use crate::mountinfo::Device;
 use crate::mountmap::{Mount, MountMap};
-use crate::ownership::{self, Extent};
+use crate::ownership::{self, Extent, Wanted};
 use crate::plan::NameState;
 use crate::process::{self, FileUse, Process, ProcessError, strip_deleted};
 
@@ -93,11 +93,14 @@ pub fn scan(bundle: &Bundle, init: i32) -> Result<Scan, ScanError> {
     let frozen = ownership::same_cgroup(root).map_err(system("list the container's processes"))?;
     let exec_sessions = frozen.difference(&members).copied().collect();
     let container: HashSet<i32> = frozen.union(&members).copied().collect();
-    for mount in map.clone().carried() {
-        open_mount(root, mount)?;
-        let extent = extent_of(root, mount, &uses)?;
-        let others = ownership::other_users(mount.device, &extent, &container)
-            .map_err(system("list processes"))?;
+    map.leave_unused(bundle, &uses);
+    let carried: Vec<Mount> = map.carried().cloned().collect();
+    let wanted = carried
+        .iter()
+        .map(|mount| wanted(root, mount, &uses))
+        .collect::<Result<Vec<_>, _>>()?;
+    let others = ownership::other_users(&wanted, &container).map_err(system("list processes"))?;
+    for (mount, others) in carried.iter().zip(others) {
         if !others.is_empty() {
             map.share(mount.id, others);
         }
@@ -110,21 +113,25 @@ pub fn scan(bundle: &Bundle, init: i32) -> Result<Scan, ScanError> {
     })
 }
 
-/// The inodes that the mount stands for: what it shows, and what the container holds of it.
-fn extent_of(root: &Process, mount: &Mount, uses: &[FileUse]) -> Result<Extent, ScanError> {
-    if mount.is_whole() {
-        return Ok(Extent::Whole);
-    }
+/// The part of a file system that a mount stands for: what it shows, and what the container holds
+/// of it.
+fn wanted(root: &Process, mount: &Mount, uses: &[FileUse]) -> Result<Wanted, ScanError> {
     let dir = open_mount(root, mount)?;
-    let path = format!("/proc/self/fd/{}", dir.as_raw_fd());
-    let shown = inodes_below(Path::new(&path)).map_err(|source| ScanError::Walk {
-        destination: mount.destination.clone(),
-        source,
-    })?;
-    let held = uses.iter().filter(|one| one.mount_id == mount.id);
-    Ok(Extent::Inodes(
-        shown.into_iter().chain(held.map(|one| one.inode)).collect(),
-    ))
+    let extent = if mount.is_whole() {
+        Extent::Whole
+    } else {
+        let path = format!("/proc/self/fd/{}", dir.as_raw_fd());
+        let shown = inodes_below(Path::new(&path)).map_err(|source| ScanError::Walk {
+            destination: mount.destination.clone(),
+            source,
+        })?;
+        let held = uses.iter().filter(|one| one.mount_id == mount.id);
+        Extent::Inodes(shown.into_iter().chain(held.map(|one| one.inode)).collect())
+    };
+    Ok(Wanted {
+        device: mount.device,
+        extent,
+    })
 }
 
 /// The inodes of a directory and of all that lies below it on the same file system; symbolic links

@@ -1,5 +1,4 @@
 use super::*;
-use crate::bundle::{Bundle, BundleMount};
 use crate::mountinfo;
 
 const MOUNTINFO: &[u8] = b"\
@@ -30,7 +29,12 @@ fn bind(destination: &str, source: &str, recursive: bool) -> BundleMount {
 }
 
 fn map() -> MountMap {
-    let bundle = Bundle {
+    let mountinfo = mountinfo::parse(MOUNTINFO).unwrap();
+    MountMap::build(&bundle(), &mountinfo, &Files)
+}
+
+fn bundle() -> Bundle {
+    Bundle {
         path: "/b".into(),
         mounts: vec![
             BundleMount {
@@ -59,9 +63,7 @@ fn map() -> MountMap {
             ),
         ],
         annotations: Default::default(),
-    };
-    let mountinfo = mountinfo::parse(MOUNTINFO).unwrap();
-    MountMap::build(&bundle, &mountinfo, &Files)
+    }
 }
 
 /// The container's files: as in most images `/var/run` leads to `/run`.
@@ -159,6 +161,15 @@ fn the_source_of_a_mount_below_a_bind_lies_below_its_source() {
     assert_eq!(source(15), Some("/srv/data/ram".into()));
     assert_eq!(source(13), Some("/run/shm/a".into()));
     assert_eq!(source(12), None);
+}
+
+#[test]
+fn what_came_along_with_a_bind_is_carried_only_if_it_is_used() {
+    let mut map = map();
+    map.leave_unused(&bundle(), &[]);
+    let reason = EphemeralReason::UnusedBelowBind;
+    assert_eq!(map.by_id(15).unwrap().class, ephemeral(reason));
+    assert!(map.by_id(13).unwrap().is_carried());
 }
 
 #[test]
