@@ -35,6 +35,7 @@ mod exit;
 mod exported;
 mod host_end;
 mod hosts;
+mod interrupted;
 mod leave_running;
 mod lifecycle;
 mod meanwhile;
@@ -69,6 +70,7 @@ const SCENARIOS: &[&[Scenario]] = &[
     refusal::SCENARIOS,
     dump_failure::SCENARIOS,
     meanwhile::SCENARIOS,
+    interrupted::SCENARIOS,
     user_conf::SCENARIOS,
 ];
 

@@ -1,0 +1,27 @@
+//! Whatever is killed, fills up or takes too long in the middle of a checkpoint or a
+//! restore: all is as before.
+//!
+//! CRIU is held in a stage of its work by an action script of the user's
+//! ([`window`]); then the scenario does its damage.
+
+mod dump;
+mod ground;
+mod processes;
+mod window;
+
+use remap_test::Runtime;
+
+use crate::scenario::Scenario;
+
+/// See [`crate::SCENARIOS`].
+pub(crate) const SCENARIOS: &[Scenario] = &[
+    Scenario::new("interrupted::criu_late", dump::criu_late).runtimes(DROP_IN),
+    Scenario::new("interrupted::criu_early", dump::criu_early).runtimes(DROP_IN),
+    Scenario::new("interrupted::runc", dump::runc).runtimes(DROP_IN),
+    Scenario::new("interrupted::runc_at_exit", dump::runc_at_exit).runtimes(DROP_IN),
+    Scenario::new("interrupted::paused", dump::paused).runtimes(DROP_IN),
+];
+
+/// Only under the stock runtime's name: containerd 1.7's `ctr` keeps the options of
+/// `ctr task checkpoint` from all others.
+const DROP_IN: &[Runtime] = &[Runtime::DropIn];

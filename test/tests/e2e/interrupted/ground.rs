@@ -1,0 +1,174 @@
+//! A container whose checkpoint is interrupted, and what must hold afterwards.
+
+use std::fs;
+use std::thread;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use remap_test::Ctr;
+use remap_test::ctr::{Run, Status, Task};
+use remap_test::exec::{Background, Output};
+
+use super::processes;
+use super::window::Window;
+use crate::context::Context;
+use crate::shm::Shm;
+use crate::workload::{ID, LIMIT, Probe, Workload};
+
+/// The container [`ID`] on host a, with a window in its CRIU configuration.
+#[derive(Debug)]
+pub(super) struct Ground<'c> {
+    pub(super) ctr: Ctr<'c>,
+    pub(super) shm: Shm<'c>,
+    pub(super) window: Window<'c>,
+    pub(super) workload: Workload,
+    pub(super) dir: String,
+}
+
+/// How the container was before.
+#[derive(Debug)]
+pub(super) struct Before {
+    task: Task,
+    probe: Probe,
+    names: String,
+}
+
+impl<'c> Ground<'c> {
+    /// Starts a workload.
+    pub(super) fn new(context: &'c Context<'c>, workload: &'static str) -> Result<Self> {
+        Self::with(context, workload, |run| run)
+    }
+
+    /// As [`Self::new`], with `more` about the container.
+    pub(super) fn with(
+        context: &'c Context<'c>,
+        workload: &'static str,
+        more: impl FnOnce(Run<'c>) -> Run<'c>,
+    ) -> Result<Self> {
+        let dir = context.dir()?;
+        let window = Window::install(context.a(), &dir)?;
+        let shm = Shm::mount(context.a(), ID)?;
+        let workload = Workload::start_by(context, &shm, workload, |run| {
+            more(run.annotation("org.criu.config", &window.config()))
+        })?;
+        Ok(Self {
+            ctr: context.ctr(),
+            shm,
+            window,
+            workload,
+            dir,
+        })
+    }
+
+    /// How the container is now.
+    pub(super) fn look(&self) -> Result<Before> {
+        Ok(Before {
+            task: self.ctr.wait_for(ID, &Status::Running, LIMIT)?,
+            probe: self.workload.probe(&self.ctr)?,
+            names: self.shm.names()?,
+        })
+    }
+
+    /// The image directory of the checkpoint that is interrupted.
+    pub(super) fn images(&self) -> String {
+        format!("{}/images", self.dir)
+    }
+
+    /// Starts a checkpoint into [`Self::images`].
+    pub(super) fn checkpoint(&self, exit: bool) -> Result<Background> {
+        let images = self.images();
+        self.ctr
+            .command(["task", "checkpoint", "--image-path", &images])
+            .args(["--work-path", &format!("{images}-work")])
+            .args(exit.then_some("--exit"))
+            .arg(ID)
+            .spawn()
+    }
+
+    /// The checkpoint must have failed, and have said why.
+    pub(super) fn expect_failure(&self, checkpoint: Background, parts: &[&str]) -> Result<()> {
+        expect_failure(checkpoint.finish(LIMIT)?, parts)
+    }
+
+    /// The container runs as before, nothing of the checkpoint is left, and another
+    /// one succeeds.
+    pub(super) fn assert_as_before(&self, before: &Before) -> Result<()> {
+        let task = self.ctr.wait_for(ID, &before.task.status, LIMIT)?;
+        ensure!(task == before.task, "{:?} became {task:?}", before.task);
+        self.expect_nothing_left()?;
+        self.shm.expect_names(&before.names)?;
+        self.expect_network(task.pid)?;
+        self.workload.expect_same(&self.ctr, &before.probe)?;
+        let images = format!("{}/again", self.dir);
+        self.ctr
+            .checkpoint_task(ID, &images, &format!("{images}-work"), false)
+            .context("a second checkpoint")?;
+        self.workload.expect_same(&self.ctr, &before.probe)?;
+        self.shm.expect_names(&before.names)
+    }
+
+    /// As [`Self::assert_as_before`] for a container that was paused meanwhile: it
+    /// still is.
+    pub(super) fn assert_paused_as_before(&self, before: &Before) -> Result<()> {
+        self.ctr.wait_for(ID, &Status::Paused, LIMIT)?;
+        let contents = self.shm.contents()?;
+        thread::sleep(Duration::from_millis(500));
+        let now = self.shm.contents()?;
+        ensure!(now == contents, "it runs:\n{contents}\nbecame\n{now}");
+        self.ctr.resume(ID)?;
+        self.assert_as_before(before)
+    }
+
+    /// No process, directory or file of the checkpoint is left.
+    pub(super) fn expect_nothing_left(&self) -> Result<()> {
+        let host = self.ctr.host();
+        processes::expect_no_helpers(host)?;
+        let images = host.path(self.images());
+        ensure!(!images.exists(), "{} is left", self.images());
+        let work = host.path(bundle()).join("remap");
+        if work.exists() {
+            let left: Vec<_> = fs::read_dir(&work)?
+                .map(|entry| entry.map(|entry| entry.file_name()))
+                .collect::<Result<_, _>>()?;
+            ensure!(
+                left.iter().all(|name| name == "criu.conf"),
+                "in the bundle's directory remap there is {left:?}"
+            );
+        }
+        self.shm.expect_no_leftovers()
+    }
+
+    /// In the network namespace of the container packets pass: without a lock a
+    /// closed port refuses, with one there is no answer.
+    fn expect_network(&self, pid: u32) -> Result<()> {
+        let output = self
+            .ctr
+            .host()
+            .command("timeout")
+            .args(["3", "nsenter", "--net", "--target", &pid.to_string()])
+            .args(["bash", "-c", "echo >/dev/tcp/127.0.0.1/9"])
+            .run()?;
+        let said = output.error_text();
+        ensure!(
+            said.contains("refused"),
+            "the container's network stays locked: {output:?}"
+        );
+        Ok(())
+    }
+}
+
+/// The bundle of the container [`ID`].
+pub(super) fn bundle() -> String {
+    format!("/run/containerd/io.containerd.runtime.v2.task/default/{ID}")
+}
+
+/// A command of `ctr` must have failed, and have said all of `parts`.
+pub(super) fn expect_failure(output: Output, parts: &[&str]) -> Result<()> {
+    ensure!(!output.timed_out, "no answer: {output:?}");
+    ensure!(output.exit_code() != 0, "it succeeds: {output:?}");
+    let said = output.error_text();
+    for part in parts {
+        ensure!(said.contains(part), "no {part:?} in {said:?}");
+    }
+    Ok(())
+}

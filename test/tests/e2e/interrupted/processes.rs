@@ -1,0 +1,54 @@
+//! Processes of a host, by name.
+
+use anyhow::{Result, ensure};
+use remap_test::{Host, wait};
+
+use crate::workload::LIMIT;
+
+/// What a checkpoint or a restore starts.
+pub(super) const HELPERS: [&str; 3] = ["criu", "runc", "remap-hook"];
+
+/// The pids of those called `name` (the whole command name), in the host's numbers.
+pub(super) fn pids(host: &Host, name: &str) -> Result<Vec<u32>> {
+    let output = host.command("pgrep").args(["-x", name]).run()?;
+    Ok(output
+        .text()
+        .lines()
+        .filter_map(|pid| pid.parse().ok())
+        .collect())
+}
+
+/// Sends a signal to all those called `name`; there must be one.
+pub(super) fn signal(host: &Host, signal: &str, name: &str) -> Result<()> {
+    let sent = host
+        .command("pkill")
+        .args(["--signal", signal, "-x", name])
+        .run()?;
+    ensure!(sent.exit_code() == 0, "there is no {name} to be signalled");
+    Ok(())
+}
+
+/// Sends SIGKILL to the shim of the container `id`.
+pub(super) fn kill_shim(host: &Host, id: &str) -> Result<()> {
+    let pattern = format!("^[^ ]*containerd-shim.* -id {id}( |$)");
+    host.command("pkill")
+        .args(["--signal", "KILL", "-f", &pattern])
+        .check()?;
+    Ok(())
+}
+
+/// Nothing that a checkpoint or a restore starts may run on.
+pub(super) fn expect_no_helpers(host: &Host) -> Result<()> {
+    let mut left = String::new();
+    let gone = wait::until(LIMIT, || {
+        left.clear();
+        for name in HELPERS {
+            for pid in pids(host, name)? {
+                left += &format!(" {name} {pid}");
+            }
+        }
+        Ok(left.is_empty())
+    })?;
+    ensure!(gone, "on host {} there run still:{left}", host.name());
+    Ok(())
+}
