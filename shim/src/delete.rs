@@ -21,7 +21,8 @@ use crate::{
 /// one before: what one cannot clean up, another still may.
 ///
 /// # Errors
-/// When the bundle cannot be found or the response cannot be printed.
+/// When the bundle cannot be found, a restore that was under way cannot be taken back (the bundle
+/// then has to stay), or the response cannot be printed.
 pub(crate) fn delete(flags: &Flags) -> Result<()> {
     let directory = if flags.bundle.as_os_str().is_empty() {
         env::current_dir().context("cannot tell the bundle's path")?
@@ -30,16 +31,16 @@ pub(crate) fn delete(flags: &Flags) -> Result<()> {
     };
     let bundle = Bundle::new(directory);
     end_container(flags, &bundle);
+    let recovered = remap_engine::restore::recover(bundle.path());
     if let Err(error) = remap_engine::checkpoint::recover(bundle.path()) {
         tracing::error!(error, "a partial checkpoint cannot be removed");
-    }
-    if let Err(error) = remap_engine::restore::recover(bundle.path()) {
-        tracing::error!(error, "a restore that was under way cannot be taken back");
     }
     if let Err(error) = mounts::unmount(&bundle.rootfs()) {
         tracing::warn!(%error, "cannot unmount the root file system");
     }
     remove_socket(&bundle);
+    // containerd removes the bundle after a success, and with it the old contents of mounts.
+    recovered.map_err(anyhow::Error::from_boxed)?;
     let response = DeleteResponse {
         pid: bundle::read_pid(&bundle.init_pid_file()).unwrap_or_default(),
         exit_status: 128 + 9,

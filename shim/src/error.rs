@@ -3,7 +3,7 @@
 use containerd_shim_protos::ttrpc::{self, Code};
 use remap_engine::{
     bundle::AdoptError,
-    phase::{Phase, PhaseError, report},
+    phase::{BoxError, Phase, PhaseError, report},
 };
 use thiserror::Error;
 
@@ -113,6 +113,9 @@ pub(crate) enum TaskError {
         #[source]
         source: PhaseError,
     },
+    /// A restore failed, and the mounts of the container are not as before.
+    #[error("the old contents of a mount are kept in the bundle and cannot be put back")]
+    NotRolledBack(#[source] BoxError),
     /// A standard stream.
     #[error(transparent)]
     Io(#[from] IoError),
@@ -171,6 +174,7 @@ impl TaskError {
             | Self::Started { .. }
             | Self::StillRuns { .. }
             | Self::NotRunning { .. } => Code::FAILED_PRECONDITION,
+            Self::NotRolledBack(_) => Code::FAILED_PRECONDITION,
             Self::Signal { .. }
             | Self::Invalid { .. }
             | Self::Options(OptionsError::Type { .. } | OptionsError::Decode { .. })

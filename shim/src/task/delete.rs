@@ -51,6 +51,8 @@ async fn delete_container(
     container: &Arc<Container>,
 ) -> Result<(u32, Exit), TaskError> {
     let permit = container.begin(Op::Delete).await?;
+    // The bundle goes with the container, and what a failed roll-back has kept goes with it.
+    remap_engine::restore::recover(container.bundle.path()).map_err(TaskError::NotRolledBack)?;
     match container.runc.run(&Call::Delete { force: false }).await {
         Ok(_) => {}
         // A container that was to be restored is nothing that runc knows.
