@@ -22,6 +22,7 @@ pub mod process;
 pub mod reconcile;
 pub mod restore;
 pub mod scan;
+pub mod sockets;
 pub mod text;
 pub mod time_limit;
 pub mod watchdog;

@@ -16,6 +16,7 @@ use crate::ownership::{self, Wanted};
 use crate::phase::{BoxError, Phase, PhaseError};
 use crate::plan::PLAN_FILE;
 use crate::private;
+use crate::sockets;
 use crate::workdir::WorkDir;
 
 /// By which journals are found in the directory of the stashes.
@@ -169,10 +170,17 @@ fn populate(
         extent: place.extent()?,
     };
     let others = ownership::other_users(&[wanted], &HashSet::new())?.concat();
-    for other in &others {
-        tracing::info!(%other, target = %place.source.display(), "the target is in use: nothing there is replaced");
+    let mut users: Vec<String> = others.iter().map(ToString::to_string).collect();
+    let sockets = sockets::live(&place.source)?;
+    users.extend(
+        sockets
+            .iter()
+            .map(|path| format!("the listener on {}", path.display())),
+    );
+    for user in &users {
+        tracing::info!(user, target = %place.source.display(), "the target is in use: nothing there is replaced");
     }
-    let mode = if others.is_empty() {
+    let mode = if users.is_empty() {
         let stash = work.stash().join(format!("old-{index}.tar"));
         Mode::Replace { stash }
     } else {
@@ -186,7 +194,6 @@ fn populate(
     });
     populated.map_err(|source| {
         let target = place.source.clone();
-        let users = others.iter().map(ToString::to_string).collect();
         Box::new(PlaceError {
             target,
             users,
