@@ -51,6 +51,8 @@ pub(super) fn add_skeleton(layer: &mut Layer) {
     for path in ["dev/shm", "tmp", "var/tmp"] {
         layer.directory(path, 0o1777);
     }
+    // As in Debian: a mount at /var/run/x is one at /run/x.
+    layer.symlink("var/run", "/run");
     for path in ["bin", "lib", "lib64", "sbin"] {
         layer.symlink(path, Path::new("usr").join(path));
     }

@@ -28,6 +28,7 @@
 //! The variable `REMAP_TEST_FULL=1` adds the scenarios that are marked
 //! [`Scenario::full`]; `REMAP_SHIM_BIN` names a shim that is built already.
 
+mod binds;
 mod context;
 mod criu_conf;
 mod dump_failure;
@@ -64,6 +65,7 @@ const SCENARIOS: &[&[Scenario]] = &[
     plain::SCENARIOS,
     stock::SCENARIOS,
     migration::SCENARIOS,
+    binds::SCENARIOS,
     same_host::SCENARIOS,
     leave_running::SCENARIOS,
     exit::SCENARIOS,
