@@ -2,13 +2,14 @@
 //! there is to repair. A scenario here fails when the stock shim has learned it.
 
 use anyhow::{Result, ensure};
+use remap_test::image::WORKLOAD_DIR;
 use remap_test::{Ctr, Runtime};
 
 use crate::context::Context;
 use crate::criu_conf::CriuConf;
 use crate::scenario::Scenario;
 use crate::shm::Shm;
-use crate::workload::{ID, Workload};
+use crate::workload::{self, ID, Workload};
 
 /// See [`crate::SCENARIOS`].
 pub(crate) const SCENARIOS: &[Scenario] = &[
@@ -40,6 +41,7 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
         fails(context, "odd-names", Some(NO_LINK_REMAP), NO_FILE)
     })
     .runtimes(STOCK),
+    Scenario::new("stock::demo", demo).runtimes(STOCK),
     Scenario::new("stock::unlinked_only", unlinked_only).runtimes(STOCK),
 ];
 
@@ -56,12 +58,27 @@ const TOO_BIG: &str = "increase limit";
 const NO_LINK: &str = "Can't link dev/shm/link_remap.";
 const NO_FILE: &str = "on restore: No such file or directory";
 
-/// The dump fails by `dump`, unless it is `None`. If CRIU is configured as well as
-/// it can be, the dump succeeds and the restore on an empty tmpfs fails by `restore`.
+/// The workload `name`: see [`expect_failures`].
 fn fails(context: &Context, name: &'static str, dump: Option<&str>, restore: &str) -> Result<()> {
-    let ctr = context.ctr();
     let shm = Shm::mount(context.a(), ID)?;
     Workload::start(context, &shm, name)?;
+    expect_failures(context, &shm, dump, restore)
+}
+
+/// Python's multiprocessing with a named semaphore.
+fn demo(context: &Context) -> Result<()> {
+    let shm = Shm::mount(context.a(), ID)?;
+    workload::python(context, &shm)?
+        .args(["python3", &format!("{WORKLOAD_DIR}/demo.py")])
+        .start()?;
+    workload::wait_until_ready(&context.ctr())?;
+    expect_failures(context, &shm, Some(NO_LINK_REMAP), NO_FILE)
+}
+
+/// The dump fails by `dump`, unless it is `None`. If CRIU is configured as well as
+/// it can be, the dump succeeds and the restore on an empty tmpfs fails by `restore`.
+fn expect_failures(context: &Context, shm: &Shm, dump: Option<&str>, restore: &str) -> Result<()> {
+    let ctr = context.ctr();
     if let Some(reason) = dump {
         ensure!(ctr.checkpoint(ID, IMAGE).is_err(), "the dump succeeds");
         expect_in_log(&ctr, "criu-dump.log", reason)?;
