@@ -6,21 +6,21 @@
 mod freeze;
 mod frozen;
 mod held;
+mod interrupted;
 mod links;
 mod network;
 mod prepare;
 mod seal;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use crate::image_dir;
 use crate::phase::{BoxError, Phase, PhaseError};
 use crate::plan::RemapPlan;
-use crate::workdir::WorkDir;
 
 use self::freeze::Freeze;
 pub use self::frozen::{FrozenTasks, complete};
 use self::held::Held;
+pub use self::interrupted::Interrupted;
 use self::links::Links;
 use self::prepare::Prepared;
 pub use self::seal::Facts;
@@ -94,8 +94,8 @@ pub fn checkpoint(
     let prepared = Phase::Prepare.run(|| Prepared::new(request))?;
     let freeze = Phase::Freeze.run(|| Freeze::new(dumper))?;
     let plan = prepared.tasks.plan()?;
-    Phase::Plan.run(|| prepared.refuse(&plan))?;
-    let links = Links::clear(&prepared.tasks, &plan);
+    Phase::Plan.run(|| prepared.refuse(&plan, request.exit))?;
+    let links = Links::clear(&prepared.tasks, &plan, &prepared.work);
     let held = held::dump(request, &prepared, dumper, &plan).inspect_err(|_| {
         freeze.again();
         network::unlock(&prepared.tasks);
@@ -111,17 +111,6 @@ pub fn checkpoint(
     }
     prepared.images.keep();
     Ok(plan)
-}
-
-/// Removes what a checkpoint left whose process was killed in the middle of it. Does nothing if
-/// there was none. The container must have ended.
-///
-/// # Errors
-/// Something cannot be removed.
-pub fn recover(bundle: &Path) -> Result<(), BoxError> {
-    Ok(image_dir::recover(
-        &WorkDir::of(bundle).checkpoint_journal(),
-    )?)
 }
 
 #[cfg(test)]

@@ -15,10 +15,13 @@ use crate::criu::config::DEFAULT_GHOST_LIMIT_BYTES;
 use crate::mountinfo::Device;
 use crate::mountmap::{Mount, MountClass, MountMap};
 use crate::process::{FileUse, UseKind, strip_deleted};
-use crate::scan::Scan;
+use crate::scan::{ExecSession, Scan};
 
 /// Version of the plan's JSON form.
 pub const PLAN_VERSION: u32 = 1;
+
+/// The annotation that lets a checkpoint end a container in which there are exec sessions.
+pub const LOSE_EXEC_SESSIONS: &str = "io.remap.lose-exec-sessions";
 
 /// Name of the plan in the image directory.
 pub const PLAN_FILE: &str = "remap-plan.json";
@@ -113,7 +116,7 @@ pub struct RemapPlan {
     /// Inodes that need care.
     pub files: Vec<FilePlan>,
     /// Tasks that `exec` put into the container: not part of the checkpoint.
-    pub exec_sessions: Vec<i32>,
+    pub exec_sessions: Vec<ExecSession>,
     /// What CRIU's `ghost-limit` must be at least, in bytes.
     pub ghost_limit_bytes: u64,
 }
@@ -263,6 +266,24 @@ impl RemapPlan {
             .iter()
             .filter_map(|file| file_refusal(file, ghost_limit_bytes));
         shared.chain(files).collect()
+    }
+
+    /// What an end of the container with the checkpoint would lose: the tasks that `exec` put into
+    /// it, which CRIU does not dump.
+    #[must_use]
+    pub fn lost_at_exit(&self) -> Option<Refusal> {
+        let sessions: Vec<String> = self
+            .exec_sessions
+            .iter()
+            .map(|session| format!("pid {} ({})", session.pid, session.command))
+            .collect();
+        (!sessions.is_empty()).then(|| Refusal {
+            what: format!(
+                "it is to end with the checkpoint, and processes of exec sessions would be lost: {}",
+                sessions.join(", ")
+            ),
+            remedy: format!("end them, or set the annotation {LOSE_EXEC_SESSIONS}=true"),
+        })
     }
 
     /// A shared tmpfs is in the way if the container holds a file there: it could not be carried

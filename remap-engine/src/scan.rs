@@ -7,6 +7,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, StatxFlags};
+use serde::{Deserialize, Serialize};
 
 use crate::bundle::Bundle;
 use crate::mountinfo::Device;
@@ -24,9 +25,18 @@ pub struct Scan {
     pub uses: Vec<FileUse>,
     /// Tasks in the container's control group outside init's tree (exec sessions): frozen with
     /// the others, not dumped by CRIU.
-    pub exec_sessions: Vec<i32>,
+    pub exec_sessions: Vec<ExecSession>,
     /// The device of memfds.
     pub memfd_device: Device,
+}
+
+/// A task that was put into the container beside init's tree.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExecSession {
+    /// The process.
+    pub pid: i32,
+    /// Its command name.
+    pub command: String,
 }
 
 /// The scan could not be made. Nothing was changed.
@@ -91,7 +101,14 @@ pub fn scan(bundle: &Bundle, init: i32) -> Result<Scan, ScanError> {
 
     let members: HashSet<i32> = tree.iter().map(Process::pid).collect();
     let frozen = ownership::same_cgroup(root).map_err(system("list the container's processes"))?;
-    let exec_sessions = frozen.difference(&members).copied().collect();
+    let exec_sessions = frozen.difference(&members).filter_map(|pid| {
+        let process = Process::pin(*pid).ok()?;
+        Some(ExecSession {
+            pid: *pid,
+            command: process.command(),
+        })
+    });
+    let exec_sessions = exec_sessions.collect();
     let container: HashSet<i32> = frozen.union(&members).copied().collect();
     map.leave_unused(bundle, &uses);
     let carried: Vec<Mount> = map.carried().cloned().collect();

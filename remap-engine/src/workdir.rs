@@ -37,6 +37,12 @@ impl WorkDir {
         self.0.join("checkpoint.json")
     }
 
+    /// The plan of a dump that is under way.
+    #[must_use]
+    pub fn dump_plan(&self) -> PathBuf {
+        self.0.join("plan.json")
+    }
+
     /// What a restore that is under way needs for its roll-back: the old contents of the mounts.
     #[must_use]
     pub fn stash(&self) -> PathBuf {

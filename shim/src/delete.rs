@@ -1,13 +1,15 @@
 //! The `delete` action: containerd runs it when a shim has died, or never came up. Everything of
 //! the container ends, and what the shim left outside the bundle (which containerd removes) goes.
 
-use std::{env, io::Write, process::Command, time::SystemTime};
+use std::{env, io::Write, path::PathBuf, process::Command, time::SystemTime};
 
 use anyhow::{Context, Result};
 use containerd_shim_protos::{
     api::DeleteResponse,
     protobuf::{Message, MessageField},
 };
+
+use remap_engine::checkpoint::Interrupted;
 
 use crate::{
     args::Flags,
@@ -30,11 +32,17 @@ pub(crate) fn delete(flags: &Flags) -> Result<()> {
         flags.bundle.clone()
     };
     let bundle = Bundle::new(directory);
-    end_container(flags, &bundle);
-    let recovered = remap_engine::restore::recover(bundle.path());
-    if let Err(error) = remap_engine::checkpoint::recover(bundle.path()) {
-        tracing::error!(error, "a partial checkpoint cannot be removed");
+    let runc = Runc::of(flags, &bundle);
+    if let Some(interrupted) = Interrupted::find(bundle.path(), init_pid(&bundle)) {
+        // Killed first, no task runs on when CRIU lets go; and as long as CRIU holds them, they
+        // are not quite gone, for which runc would wait.
+        runc.run(&["kill", &flags.id, "KILL"]);
+        if let Err(error) = interrupted.take_back() {
+            tracing::error!(error, "a partial checkpoint cannot be removed");
+        }
     }
+    runc.run(&["delete", "--force", &flags.id]);
+    let recovered = remap_engine::restore::recover(bundle.path());
     if let Err(error) = mounts::unmount(&bundle.rootfs()) {
         tracing::warn!(%error, "cannot unmount the root file system");
     }
@@ -42,7 +50,7 @@ pub(crate) fn delete(flags: &Flags) -> Result<()> {
     // containerd removes the bundle after a success, and with it the old contents of mounts.
     recovered.map_err(anyhow::Error::from_boxed)?;
     let response = DeleteResponse {
-        pid: bundle::read_pid(&bundle.init_pid_file()).unwrap_or_default(),
+        pid: init_pid(&bundle).unsigned_abs(),
         exit_status: 128 + 9,
         exited_at: MessageField::some(SystemTime::now().into()),
         ..DeleteResponse::default()
@@ -55,25 +63,45 @@ pub(crate) fn delete(flags: &Flags) -> Result<()> {
         .context("cannot print the response")
 }
 
-fn end_container(flags: &Flags, bundle: &Bundle) {
-    let options = Options::load(bundle.path()).unwrap_or_else(|error| {
-        tracing::warn!(%error, "the container's options are lost; trying the defaults");
-        Options::default()
-    });
-    let output = Command::new(runc::binary(&options))
-        .arg("--root")
-        .arg(runc::root(&options, &flags.namespace))
-        .args(options.systemd_cgroup.then_some("--systemd-cgroup"))
-        .args(["delete", "--force", &flags.id])
-        .output();
-    match output {
-        Ok(output) if output.status.success() => {}
-        Ok(output) => tracing::warn!(
-            status = %output.status,
-            stderr = %String::from_utf8_lossy(&output.stderr).trim(),
-            "runc delete failed"
-        ),
-        Err(error) => tracing::warn!(%error, "cannot run runc delete"),
+/// The container's init; 0 if it never had one.
+fn init_pid(bundle: &Bundle) -> i32 {
+    let pid = bundle::read_pid(&bundle.init_pid_file()).unwrap_or_default();
+    pid.try_into().unwrap_or_default()
+}
+
+/// The runtime of the container.
+struct Runc {
+    options: Options,
+    root: PathBuf,
+}
+
+impl Runc {
+    fn of(flags: &Flags, bundle: &Bundle) -> Self {
+        let options = Options::load(bundle.path()).unwrap_or_else(|error| {
+            tracing::warn!(%error, "the container's options are lost; trying the defaults");
+            Options::default()
+        });
+        let root = runc::root(&options, &flags.namespace);
+        Self { options, root }
+    }
+
+    fn run(&self, args: &[&str]) {
+        let output = Command::new(runc::binary(&self.options))
+            .arg("--root")
+            .arg(&self.root)
+            .args(self.options.systemd_cgroup.then_some("--systemd-cgroup"))
+            .args(args)
+            .output();
+        match output {
+            Ok(output) if output.status.success() => {}
+            Ok(output) => tracing::warn!(
+                ?args,
+                status = %output.status,
+                stderr = %String::from_utf8_lossy(&output.stderr).trim(),
+                "runc failed"
+            ),
+            Err(error) => tracing::warn!(?args, %error, "cannot run runc"),
+        }
     }
 }
 

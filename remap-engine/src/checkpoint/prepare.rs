@@ -5,9 +5,10 @@ use crate::bundle::Bundle;
 use crate::criu::config::UserConfig;
 use crate::image_dir::ImageDir;
 use crate::phase::BoxError;
-use crate::plan::RemapPlan;
+use crate::plan::{LOSE_EXEC_SESSIONS, RemapPlan};
 use crate::private;
 use crate::process::Process;
+use crate::scan::ExecSession;
 use crate::workdir::WorkDir;
 
 /// What is known and made before the tasks are frozen. Dropping it removes the images, unless they
@@ -51,15 +52,27 @@ impl Prepared {
         })
     }
 
-    /// Refuses what cannot be checkpointed.
+    /// Refuses what cannot be checkpointed; with `exit`, also what would be lost.
     ///
     /// # Errors
     /// All that is in the way, with the remedies.
-    pub(super) fn refuse(&self, plan: &RemapPlan) -> Result<(), BoxError> {
-        for pid in &plan.exec_sessions {
-            tracing::warn!(pid, "an exec session is not part of the checkpoint");
+    pub(super) fn refuse(&self, plan: &RemapPlan, exit: bool) -> Result<(), BoxError> {
+        for session in &plan.exec_sessions {
+            let ExecSession { pid, command } = session;
+            tracing::warn!(
+                pid,
+                command,
+                "an exec session is not part of the checkpoint"
+            );
         }
-        let refusals = plan.refusals(self.user_config.ghost_limit_bytes()?);
+        let mut refusals = plan.refusals(self.user_config.ghost_limit_bytes()?);
+        let annotations = &self.tasks.bundle.annotations;
+        let may_lose = annotations
+            .get(LOSE_EXEC_SESSIONS)
+            .is_some_and(|value| value == "true");
+        if exit && !may_lose {
+            refusals.extend(plan.lost_at_exit());
+        }
         if refusals.is_empty() {
             return Ok(());
         }

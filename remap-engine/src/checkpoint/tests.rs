@@ -3,6 +3,8 @@
 
 use super::*;
 use crate::plan;
+use crate::workdir::WorkDir;
+use std::path::Path;
 use std::process::{Child, Command};
 use std::sync::{Condvar, Mutex};
 
@@ -137,7 +139,8 @@ fn run_from(paused: bool, exit: bool, fault: Fault) -> Outcome {
     let root = tempfile::tempdir().unwrap();
     let bundle = root.path().join("bundle");
     std::fs::create_dir(&bundle).unwrap();
-    let config = r#"{"ociVersion":"1.0.2","annotations":{"io.remap.dump-timeout-seconds":"1"}}"#;
+    // The test's other processes share the control group of this container's init.
+    let config = r#"{"annotations":{"io.remap.dump-timeout-seconds":"1","io.remap.lose-exec-sessions":"true"}}"#;
     std::fs::write(bundle.join("config.json"), config).unwrap();
     crate::bundle::adopt(&bundle).unwrap();
     let mut init = Command::new("sleep").arg("60").spawn().unwrap();

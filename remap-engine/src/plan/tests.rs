@@ -217,6 +217,20 @@ fn a_shared_tmpfs_of_which_the_container_uses_nothing_is_not_in_the_way() {
 }
 
 #[test]
+fn exec_sessions_are_in_the_way_of_an_exit_only() {
+    let mut scan = scan_of(vec![]);
+    assert_eq!(plan(&scan, gone).lost_at_exit(), None);
+    scan.exec_sessions.push(ExecSession {
+        pid: 9,
+        command: "bash".into(),
+    });
+    let plan = plan(&scan, gone);
+    assert_eq!(plan.refusals(None), vec![]);
+    let refusal = plan.lost_at_exit().unwrap().to_string();
+    assert!(refusal.contains("pid 9 (bash)") && refusal.contains(LOSE_EXEC_SESSIONS));
+}
+
+#[test]
 fn the_plan_survives_its_json_form() {
     let mut odd = held(2, 9, 0, "/dev/shm/a (deleted)");
     odd.name = std::os::unix::ffi::OsStringExt::from_vec(b"/dev/shm/\xff\\ (deleted)".to_vec());

@@ -1,0 +1,47 @@
+//! `/proc/PID/maps`, parsed as bytes.
+
+use crate::mountinfo::Device;
+
+/// A line of `/proc/PID/maps` that maps a file (inode other than 0), proc_pid_maps(5).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Mapping {
+    /// First address, and the one after the last.
+    pub(crate) range: (u64, u64),
+    /// Device of the file system; for some (overlay, btrfs) not the `st_dev` of the file.
+    pub(crate) device: Device,
+    /// Inode number.
+    pub(crate) inode: u64,
+    /// The name as the kernel shows it.
+    pub(crate) name: Vec<u8>,
+}
+
+pub(crate) fn mapped_files(maps: &[u8]) -> Vec<Mapping> {
+    let lines = maps.split(|byte| *byte == b'\n');
+    lines.filter_map(mapped_file).collect()
+}
+
+fn mapped_file(line: &[u8]) -> Option<Mapping> {
+    let mut fields = line.splitn(6, |byte| *byte == b' ');
+    let mut text = || std::str::from_utf8(fields.next()?).ok();
+    let (start, end) = text()?.split_once('-')?;
+    let (_permissions, _offset) = (text()?, text()?);
+    let (major, minor) = text()?.split_once(':')?;
+    let inode = text()?.parse().ok().filter(|inode| *inode != 0)?;
+    let hex = |digits| u32::from_str_radix(digits, 16).ok();
+    Some(Mapping {
+        range: (
+            u64::from_str_radix(start, 16).ok()?,
+            u64::from_str_radix(end, 16).ok()?,
+        ),
+        device: Device {
+            major: hex(major)?,
+            minor: hex(minor)?,
+        },
+        inode,
+        name: fields
+            .next()
+            .unwrap_or_default()
+            .trim_ascii_start()
+            .to_vec(),
+    })
+}
