@@ -6,7 +6,9 @@
 
 mod dump;
 mod ground;
+mod limits;
 mod processes;
+mod services;
 mod window;
 
 use remap_test::Runtime;
@@ -19,7 +21,24 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     Scenario::new("interrupted::criu_early", dump::criu_early).runtimes(DROP_IN),
     Scenario::new("interrupted::runc", dump::runc).runtimes(DROP_IN),
     Scenario::new("interrupted::runc_at_exit", dump::runc_at_exit).runtimes(DROP_IN),
+    Scenario::new("interrupted::script", dump::script).runtimes(DROP_IN),
     Scenario::new("interrupted::paused", dump::paused).runtimes(DROP_IN),
+    Scenario::new("interrupted::script_hangs", limits::script_hangs).runtimes(DROP_IN),
+    Scenario::new("interrupted::criu_hangs", limits::criu_hangs).runtimes(DROP_IN),
+    Scenario::new(
+        "interrupted::no_room_for_images",
+        limits::no_room_for_images,
+    )
+    .runtimes(DROP_IN),
+    Scenario::new(
+        "interrupted::no_room_for_contents",
+        limits::no_room_for_contents,
+    )
+    .runtimes(DROP_IN),
+    Scenario::new("interrupted::shim", services::shim).runtimes(DROP_IN),
+    Scenario::new("interrupted::shim_when_held", services::shim_when_held).runtimes(DROP_IN),
+    Scenario::new("interrupted::containerd", services::containerd).runtimes(DROP_IN),
+    Scenario::new("interrupted::client", services::client).runtimes(DROP_IN),
 ];
 
 /// Only under the stock runtime's name: containerd 1.7's `ctr` keeps the options of

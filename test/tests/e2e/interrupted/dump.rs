@@ -27,6 +27,30 @@ pub(super) fn runc(context: &Context) -> Result<()> {
     end(context, Stage::PostDump, false, "runc")
 }
 
+/// The script by which the engine holds CRIU.
+pub(super) fn script(context: &Context) -> Result<()> {
+    for exit in [false, true] {
+        let ground = Ground::new(context, "sem-creator-first")?;
+        // So much to carry that there is time.
+        ground.fill(100)?;
+        let before = ground.look()?;
+        ground.window.close(Stage::PostDump)?;
+        let checkpoint = ground.checkpoint(exit)?;
+        ground.window.wait()?;
+        let kill = context
+            .a()
+            .command("sh")
+            .args(["-c", "until pkill --signal KILL -x remap-hook; do :; done"])
+            .spawn()?;
+        ground.window.open()?;
+        ground.expect_failure(checkpoint, &["phase dump"])?;
+        kill.finish(LIMIT)?.ok()?;
+        ground.assert_as_before(&before)?;
+        ground.ctr.remove(ID)?;
+    }
+    Ok(())
+}
+
 /// runc, when the container is to end: what CRIU finishes is a checkpoint.
 pub(super) fn runc_at_exit(context: &Context) -> Result<()> {
     let ground = Ground::new(context, "sem-creator-first")?;
@@ -38,7 +62,7 @@ pub(super) fn runc_at_exit(context: &Context) -> Result<()> {
     ground.window.open()?;
     checkpoint.finish(LIMIT)?.ok()?;
     ground.ctr.wait_for(ID, &Status::Stopped, LIMIT)?;
-    let manifest = format!("{}/remap-manifest.json", ground.images());
+    let manifest = format!("{}/remap-manifest.json", ground.images);
     context.a().read_file(&manifest)?;
     expect_no_helpers(context.a())?;
     ground.shm.expect_names(&names)?;

@@ -5,9 +5,9 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use remap_test::Ctr;
 use remap_test::ctr::{Run, Status, Task};
 use remap_test::exec::{Background, Output};
+use remap_test::{Ctr, wait};
 
 use super::processes;
 use super::window::Window;
@@ -23,6 +23,8 @@ pub(super) struct Ground<'c> {
     pub(super) window: Window<'c>,
     pub(super) workload: Workload,
     pub(super) dir: String,
+    /// Where the checkpoint goes that is interrupted.
+    pub(super) images: String,
 }
 
 /// How the container was before.
@@ -56,8 +58,19 @@ impl<'c> Ground<'c> {
             shm,
             window,
             workload,
+            images: format!("{dir}/images"),
             dir,
         })
+    }
+
+    /// Adds a file of so many MiB to its /dev/shm.
+    pub(super) fn fill(&self, mebibytes: u32) -> Result<()> {
+        let line = format!(
+            "head -c {mebibytes}M /dev/urandom >{}",
+            self.shm.file("filling")
+        );
+        self.ctr.host().shell(&line)?;
+        Ok(())
     }
 
     /// How the container is now.
@@ -69,17 +82,12 @@ impl<'c> Ground<'c> {
         })
     }
 
-    /// The image directory of the checkpoint that is interrupted.
-    pub(super) fn images(&self) -> String {
-        format!("{}/images", self.dir)
-    }
-
-    /// Starts a checkpoint into [`Self::images`].
+    /// Starts the checkpoint.
     pub(super) fn checkpoint(&self, exit: bool) -> Result<Background> {
-        let images = self.images();
+        let work = format!("{}/work", self.dir);
         self.ctr
-            .command(["task", "checkpoint", "--image-path", &images])
-            .args(["--work-path", &format!("{images}-work")])
+            .command(["task", "checkpoint", "--image-path", &self.images])
+            .args(["--work-path", &work])
             .args(exit.then_some("--exit"))
             .arg(ID)
             .spawn()
@@ -119,12 +127,38 @@ impl<'c> Ground<'c> {
         self.assert_as_before(before)
     }
 
+    /// The container has ended, as containerd ends one whose shim is gone; nothing of
+    /// it or the checkpoint is left, and its id is free.
+    pub(super) fn assert_ended(&self, context: &Context, names: &str) -> Result<()> {
+        let ended = || {
+            let task = self.ctr.task(ID)?;
+            Ok(task.is_none_or(|task| task.status == Status::Stopped))
+        };
+        ensure!(
+            wait::until(LIMIT, ended)?,
+            "the container is {:?}",
+            self.ctr.task(ID)?
+        );
+        // containerd has it cleaned up, and then removes its bundle.
+        let host = self.ctr.host();
+        let bundle = host.path(bundle());
+        let gone = wait::until(LIMIT, || Ok(!bundle.exists()))?;
+        ensure!(gone, "its bundle is left");
+        self.expect_nothing_left()?;
+        self.shm.expect_names(names)?;
+        self.ctr.remove(ID)?;
+        self.shm.clear()?;
+        let workload = Workload::start(context, &self.shm, "sem-creator-first")?;
+        workload.probe(&self.ctr)?;
+        self.ctr.remove(ID)
+    }
+
     /// No process, directory or file of the checkpoint is left.
     pub(super) fn expect_nothing_left(&self) -> Result<()> {
         let host = self.ctr.host();
         processes::expect_no_helpers(host)?;
-        let images = host.path(self.images());
-        ensure!(!images.exists(), "{} is left", self.images());
+        let images = host.path(&self.images);
+        ensure!(!images.exists(), "{} is left", self.images);
         let work = host.path(bundle()).join("remap");
         if work.exists() {
             let left: Vec<_> = fs::read_dir(&work)?
