@@ -81,7 +81,8 @@ impl Hold {
     /// Serves the scripts of a dump until `ended` reports hang-up (its other end was closed).
     ///
     /// `held` is called once, when CRIU is held for the first time, and decides. Returns its
-    /// verdict, or `None` if the dump ended before the stage was reached.
+    /// verdict, or `None` if no script has got one: the dump ended before the stage was reached, or
+    /// the script was killed while it waited.
     ///
     /// # Errors
     /// The socket fails; CRIU then gets no answer, which is a veto.
@@ -91,6 +92,7 @@ impl Hold {
         held: impl FnOnce() -> Verdict,
     ) -> io::Result<Option<Verdict>> {
         let mut held = Some(held);
+        let mut decided = Verdict::Veto;
         let mut verdict = None;
         loop {
             let mut fds = [
@@ -105,9 +107,12 @@ impl Hold {
             if asked {
                 let (stream, _) = self.listener.accept()?;
                 if let Some(held) = held.take() {
-                    verdict = Some(held());
+                    decided = held();
                 }
-                answer(stream, verdict.unwrap_or(Verdict::Veto));
+                match answer(stream, decided) {
+                    Ok(()) => verdict = Some(decided),
+                    Err(error) => tracing::warn!(%error, "the action script went away"),
+                }
             } else if done {
                 return Ok(verdict);
             }
@@ -123,11 +128,8 @@ impl Drop for Hold {
     }
 }
 
-/// A script that is gone was killed together with CRIU; how the dump ended tells.
-fn answer(mut stream: UnixStream, verdict: Verdict) {
-    if let Err(error) = stream.write_all(&[verdict.byte()]) {
-        tracing::warn!(%error, "the action script went away before the verdict");
-    }
+fn answer(mut stream: UnixStream, verdict: Verdict) -> io::Result<()> {
+    stream.write_all(&[verdict.byte()])
 }
 
 fn clear(dir: &Path) -> io::Result<()> {
@@ -194,6 +196,8 @@ mod tests {
             });
             hold.serve(ended.as_fd(), || {
                 calls += 1;
+                // Time for a script to go away.
+                std::thread::sleep(std::time::Duration::from_millis(50));
                 verdict
             })
         });
@@ -220,9 +224,9 @@ mod tests {
     }
 
     #[test]
-    fn a_script_that_goes_away_does_no_harm() {
+    fn a_script_that_goes_away_has_no_verdict() {
         let served = serve(Verdict::Release, |dir| drop(connect(dir)));
-        assert_eq!(served, Some(Verdict::Release));
+        assert_eq!(served, None);
     }
 
     #[test]

@@ -46,6 +46,14 @@ pub(super) fn dump(
         verdict
     })?;
 
+    if let (Some(Err(error)), Ok(None), Err(_)) = (&held, &served, &dumped) {
+        // The dump was given up before, and its files went away while they were looked at.
+        tracing::warn!(
+            error = crate::phase::report(error),
+            "nobody waited for this"
+        );
+        held = None;
+    }
     let has_ended = || request.exit && prepared.tasks.init.has_ended();
     match (held.transpose()?, dumped) {
         (Some(held), Ok(())) => Ok(held),
