@@ -103,7 +103,8 @@ pub fn scan(bundle: &Bundle, init: i32) -> Result<Scan, ScanError> {
     let frozen = ownership::same_cgroup(root).map_err(system("list the container's processes"))?;
     let exec_sessions = frozen.difference(&members).filter_map(|pid| {
         let process = Process::pin(*pid).ok()?;
-        Some(ExecSession {
+        // One that has ended and waits to be reaped is nothing that could be lost.
+        (!process.has_ended()).then(|| ExecSession {
             pid: *pid,
             command: process.command(),
         })

@@ -17,6 +17,8 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
         .runtimes(&[Runtime::Remap, Runtime::DropIn]),
     Scenario::new("refusal::container", container).runtimes(REMAP),
     Scenario::new("refusal::not_if_only_mounted", not_if_only_mounted).runtimes(REMAP),
+    Scenario::new("refusal::exec_session_at_exit", exec_session_at_exit)
+        .runtimes(&[Runtime::DropIn]),
 ];
 
 const REMAP: &[Runtime] = &[Runtime::Remap];
@@ -47,6 +49,47 @@ fn host_process(context: &Context) -> Result<()> {
     other.kill()?;
     ctr.checkpoint(ID, IMAGE)?;
     ctr.remove_image(IMAGE)?;
+    ctr.remove(ID)
+}
+
+/// A checkpoint that ends the container would lose what `exec` put into it.
+fn exec_session_at_exit(context: &Context) -> Result<()> {
+    let ctr = context.ctr();
+    let dir = context.dir()?;
+    let (images, work) = (format!("{dir}/images"), format!("{dir}/work"));
+    let shm = Shm::mount(context.a(), ID)?;
+    let workload = Workload::start(context, &shm, "sem-creator-first")?;
+    let before = workload.probe(&ctr)?;
+    let own = ctr.pids(ID)?.len();
+    let session = ctr
+        .command(["task", "exec", "--exec-id", "session", ID, "sleep", "601"])
+        .spawn()?;
+    let begun = || Ok(ctr.pids(ID)?.len() == own + 1);
+    ensure!(wait::until(LIMIT, begun)?, "the session does not begin");
+
+    let refused = ctr.checkpoint_task(ID, &images, &work, true);
+    let error = refused.err().context("the session was lost")?.to_string();
+    for part in ["(sleep)", "io.remap.lose-exec-sessions"] {
+        ensure!(error.contains(part), "no {part:?} in {error}");
+    }
+    workload.expect_same(&ctr, &before)?;
+    ensure!(session.is_running()?, "the session has ended");
+    let left = context.a().command("test").args(["-e", &images]).run()?;
+    ensure!(!left.status.success(), "{images} is left over");
+
+    ctr.command([
+        "task",
+        "kill",
+        "--exec-id",
+        "session",
+        "--signal",
+        "SIGKILL",
+        ID,
+    ])
+    .check()?;
+    session.finish(LIMIT)?;
+    ctr.checkpoint_task(ID, &images, &work, true)?;
+    ctr.wait_for(ID, &Status::Stopped, LIMIT)?;
     ctr.remove(ID)
 }
 
