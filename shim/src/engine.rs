@@ -19,6 +19,7 @@ use remap_engine::{
     restore::{RestoreRequest, Restorer, restore},
 };
 use tokio::{runtime::Handle, task};
+use tracing::Span;
 
 use crate::{
     container::Container,
@@ -63,7 +64,8 @@ pub(crate) async fn dump(
         handle: Handle::current(),
         dumping: AtomicU32::new(0),
     };
-    blocking(move || checkpoint(&request, &dumper).map(drop)).await
+    let span = tracing::info_span!("checkpoint", id = container.id);
+    blocking(span, move || checkpoint(&request, &dumper).map(drop)).await
 }
 
 /// Restores a container by way of the engine.
@@ -88,7 +90,8 @@ pub(crate) async fn bring_back(
         handle: Handle::current(),
         launched: Mutex::default(),
     };
-    blocking(move || {
+    let span = tracing::info_span!("restore", id = container.id);
+    blocking(span, move || {
         restore(&request, &restorer)?;
         let launched = restorer.launched.into_inner();
         launched
@@ -99,9 +102,10 @@ pub(crate) async fn bring_back(
 }
 
 async fn blocking<T: Send + 'static>(
+    span: Span,
     work: impl FnOnce() -> Result<T, PhaseError> + Send + 'static,
 ) -> Result<T, PhaseError> {
-    match task::spawn_blocking(work).await {
+    match task::spawn_blocking(move || span.in_scope(work)).await {
         Ok(result) => result,
         // Only a panic in the engine ends the thread early, and a release build aborts on it.
         Err(error) => Err(remap_engine::phase::Phase::Prepare.failed(error)),

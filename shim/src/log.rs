@@ -16,11 +16,11 @@ use tracing::{
 use tracing_subscriber::{
     filter::LevelFilter,
     fmt::{
-        FmtContext, FormatEvent, FormatFields, MakeWriter,
+        FmtContext, FormatEvent, FormatFields, FormattedFields, MakeWriter,
         format::Writer,
         time::{FormatTime, SystemTime},
     },
-    registry::LookupSpan,
+    registry::{LookupSpan, Scope},
 };
 
 /// Logs to the fifo at `path`. Without one, or when nobody reads it fast enough, lines are lost;
@@ -98,7 +98,7 @@ where
 {
     fn format_event(
         &self,
-        _: &FmtContext<'_, S, N>,
+        context: &FmtContext<'_, S, N>,
         mut writer: Writer<'_>,
         event: &Event<'_>,
     ) -> fmt::Result {
@@ -106,13 +106,21 @@ where
         event.record(&mut fields);
         writer.write_str("time=\"")?;
         SystemTime.format_time(&mut writer)?;
-        writeln!(
+        write!(
             writer,
             "\" level={} msg={}{}",
             level(*event.metadata().level()),
             quoted(&fields.message),
             fields.rest
-        )
+        )?;
+        // Which container, and which phase of what.
+        let spans = context.event_scope().into_iter().flat_map(Scope::from_root);
+        for span in spans {
+            if let Some(fields) = span.extensions().get::<FormattedFields<N>>() {
+                write!(writer, " {fields}")?;
+            }
+        }
+        writeln!(writer)
     }
 }
 
@@ -196,7 +204,8 @@ mod tests {
             .event_format(Logfmt)
             .finish();
         tracing::subscriber::with_default(subscriber, || {
-            tracing::warn!(id = "c 1", pid = 7, "hello \"you\"");
+            let span = tracing::info_span!("phase", phase = "scan");
+            span.in_scope(|| tracing::warn!(id = "c 1", pid = 7, "hello \"you\""));
             for _ in 0..10_000 {
                 tracing::info!("filling the fifo");
             }
@@ -207,7 +216,7 @@ mod tests {
         let text = text.lines().next().unwrap();
         assert!(text.starts_with("time=\"20"), "{text}");
         assert!(
-            text.ends_with(r#" level=warning msg="hello \"you\"" id="c 1" pid=7"#),
+            text.ends_with(r#" level=warning msg="hello \"you\"" id="c 1" pid=7 phase="scan""#),
             "{text}"
         );
     }
