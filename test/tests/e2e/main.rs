@@ -36,6 +36,7 @@ mod exit;
 mod exported;
 mod host_end;
 mod hosts;
+mod in_use;
 mod interrupted;
 mod leave_running;
 mod lifecycle;
@@ -67,6 +68,7 @@ const SCENARIOS: &[&[Scenario]] = &[
     migration::SCENARIOS,
     binds::SCENARIOS,
     same_host::SCENARIOS,
+    in_use::SCENARIOS,
     leave_running::SCENARIOS,
     exit::SCENARIOS,
     refusal::SCENARIOS,
