@@ -41,6 +41,9 @@ pub(crate) fn delete(flags: &Flags) -> Result<()> {
             tracing::error!(error, "a partial checkpoint cannot be removed");
         }
     }
+    if let Err(error) = remap_engine::restore::end_tasks(bundle.path()) {
+        tracing::error!(error, "tasks of a restore that was under way do not end");
+    }
     runc.run(&["delete", "--force", &flags.id]);
     let recovered = remap_engine::restore::recover(bundle.path());
     if let Err(error) = mounts::unmount(&bundle.rootfs()) {

@@ -4,10 +4,9 @@
 //! shim's own thread, where the one reaper is.
 
 use std::{
-    collections::BTreeMap,
     path::PathBuf,
     sync::{
-        Arc, Mutex, OnceLock, PoisonError,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicU32, Ordering},
     },
 };
@@ -29,6 +28,7 @@ use crate::{
     shim::Shim,
     status::Status,
     task::create,
+    versions,
 };
 
 /// The executable of this shim, also after the installed file was replaced or removed
@@ -42,6 +42,7 @@ fn own_executable() -> PathBuf {
 /// # Errors
 /// The phase that failed. The container is as before, and nothing that was made stays.
 pub(crate) async fn dump(
+    shim: &Shim,
     container: &Arc<Container>,
     before: Status,
     args: CheckpointArgs,
@@ -53,7 +54,7 @@ pub(crate) async fn dump(
         exit: !args.leave_running,
         facts: Facts {
             options: options_of(&args.criu),
-            versions: versions(&container.runc).await,
+            versions: versions::all(shim, container).await,
         },
         script: own_executable(),
     };
@@ -81,14 +82,16 @@ pub(crate) async fn bring_back(
     let request = RestoreRequest {
         bundle: container.bundle.path().to_owned(),
         image_dir,
+        work_dir: work_path,
     };
     let restorer = RuncRestorer {
         shim: Arc::clone(shim),
         container: Arc::clone(container),
         image_path: request.image_dir.clone(),
-        work_path,
+        work_path: request.work_dir.clone(),
         handle: Handle::current(),
         launched: Mutex::default(),
+        restoring: AtomicU32::new(0),
     };
     let span = tracing::info_span!("restore", id = container.id);
     blocking(span, move || {
@@ -110,30 +113,6 @@ async fn blocking<T: Send + 'static>(
         // Only a panic in the engine ends the thread early, and a release build aborts on it.
         Err(error) => Err(remap_engine::phase::Phase::Prepare.failed(error)),
     }
-}
-
-/// Versions for the manifest; those of programs are asked for once in the life of a shim.
-async fn versions(runc: &runc::Runc) -> BTreeMap<String, String> {
-    static PROGRAMS: OnceLock<BTreeMap<String, String>> = OnceLock::new();
-    if let Some(known) = PROGRAMS.get() {
-        return known.clone();
-    }
-    let mut versions = BTreeMap::from([(
-        "containerd-shim-remap-v2".to_owned(),
-        env!("CARGO_PKG_VERSION").to_owned(),
-    )]);
-    if let Ok(name) = nix::sys::utsname::uname() {
-        versions.insert(
-            "kernel".into(),
-            name.release().to_string_lossy().into_owned(),
-        );
-    }
-    versions.extend(
-        runc.version()
-            .await
-            .map(|version| ("runtime".to_owned(), version)),
-    );
-    PROGRAMS.get_or_init(|| versions).clone()
 }
 
 fn options_of(criu: &CriuFlags) -> DumpOptions {
@@ -222,12 +201,17 @@ impl Dumper for RuncDumper {
     }
 
     fn abort(&self) {
-        let pid = self.dumping.load(Ordering::SeqCst);
-        if pid != 0
-            && let Err(error) = self.container.runc.kill(pid)
-        {
-            tracing::debug!(%error, "runc ended before it was killed");
-        }
+        kill_runc(&self.container, &self.dumping);
+    }
+}
+
+/// Kills the runc whose pid was noted, if it still runs.
+fn kill_runc(container: &Container, noted: &AtomicU32) {
+    let pid = noted.load(Ordering::SeqCst);
+    if pid != 0
+        && let Err(error) = container.runc.kill(pid)
+    {
+        tracing::debug!(%error, "runc ended before it was killed");
     }
 }
 
@@ -242,12 +226,15 @@ struct RuncRestorer {
     work_path: PathBuf,
     handle: Handle,
     launched: Mutex<Option<Launched>>,
+    /// The pid of `runc restore`, or 0.
+    restoring: AtomicU32,
 }
 
 impl Restorer for RuncRestorer {
     fn restore(&self, options: Option<&DumpOptions>) -> Result<(), BoxError> {
         remap_engine::private::create_dir(&self.work_path)?;
-        let launch = create::launch_init(&self.shim, &self.container);
+        let mut launch = create::launch_init(&self.shim, &self.container);
+        launch.running = Some(&self.restoring);
         let launch = launch.run(&self.shim.reaper, |console| {
             Call::Restore(RestoreArgs {
                 create: create::create_args(&self.container, console),
@@ -261,15 +248,19 @@ impl Restorer for RuncRestorer {
                 let log = self.work_path.join("restore.log");
                 BoxError::from(CriuFailed::new(&log, self.container.bundle.path(), source))
             }
-            LaunchError::Other(error) => {
-                // The tasks may be back already, and must not run on without the shim.
-                if let Err(error) = self.handle.block_on(self.container.runc.run(&DELETE)) {
-                    tracing::debug!(%error, "there was nothing of the container to delete");
-                }
-                error.into()
-            }
+            LaunchError::Other(error) => error.into(),
         })?;
         *self.launched.lock().unwrap_or_else(PoisonError::into_inner) = Some(launched);
         Ok(())
+    }
+
+    fn abort(&self) {
+        kill_runc(&self.container, &self.restoring);
+    }
+
+    fn discard(&self) {
+        if let Err(error) = self.handle.block_on(self.container.runc.run(&DELETE)) {
+            tracing::debug!(%error, "there was nothing of the container to delete");
+        }
     }
 }

@@ -3,6 +3,7 @@
 
 use std::{
     path::{Path, PathBuf},
+    sync::atomic::{AtomicU32, Ordering},
     time::Duration,
 };
 
@@ -44,6 +45,8 @@ pub(crate) struct Launch<'a> {
     pub(crate) owner: Owner<'a>,
     /// Where runc writes the pid.
     pub(crate) pid_file: PathBuf,
+    /// Where the pid of runc itself is noted while it runs; else there is 0.
+    pub(crate) running: Option<&'a AtomicU32>,
 }
 
 /// Why nothing was launched.
@@ -95,10 +98,18 @@ impl Launch<'_> {
             .runc
             .spawn_with(&call, child_stdio)
             .map_err(LaunchError::Runc)?;
-        match &socket {
-            None => invocation.finish(None).await.map_err(LaunchError::Runc)?,
-            Some(socket) => self.connect(invocation, socket, &mut io, reaper).await?,
-        }
+        let note = |pid| {
+            if let Some(running) = self.running {
+                running.store(pid, Ordering::SeqCst);
+            }
+        };
+        note(invocation.pid());
+        let finished = match &socket {
+            None => invocation.finish(None).await.map_err(LaunchError::Runc),
+            Some(socket) => self.connect(invocation, socket, &mut io, reaper).await,
+        };
+        note(0);
+        finished?;
         let pid = bundle::read_pid(&self.pid_file)?;
         let child = window.claim(pid)?;
         Ok(Launched { child, io })

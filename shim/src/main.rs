@@ -29,6 +29,7 @@ mod start;
 mod stats;
 mod status;
 mod task;
+mod versions;
 
 use std::{env, process::ExitCode};
 

@@ -42,8 +42,6 @@ pub(crate) enum Call {
         /// A JSON file with an OCI `linux.resources` object.
         resources: PathBuf,
     },
-    /// `runc --version`
-    Version,
     /// `runc checkpoint`
     Checkpoint(CheckpointArgs),
     /// `runc restore --detach`
@@ -132,7 +130,6 @@ impl Call {
             Self::Resume => "resume",
             Self::Ps => "ps",
             Self::State => "state",
-            Self::Version => "--version",
             Self::Update { .. } => "update",
             Self::Checkpoint(_) => "checkpoint",
             Self::Restore(_) => "restore",
@@ -167,7 +164,6 @@ impl Call {
                 .process(&args.create)
                 .criu(&args.criu),
             Self::Start | Self::Pause | Self::Resume | Self::State => &mut argv,
-            Self::Version => return argv.0,
         };
         argv.word(id);
         if let Self::Kill { signal, .. } = self {
@@ -260,7 +256,6 @@ mod tests {
         assert_eq!(line(&Call::Pause), "pause c1");
         assert_eq!(line(&Call::Resume), "resume c1");
         assert_eq!(line(&Call::State), "state c1");
-        assert_eq!(line(&Call::Version), "--version");
         assert_eq!(line(&Call::Ps), "ps --format json c1");
         assert_eq!(line(&Call::Delete { force: false }), "delete c1");
         assert_eq!(line(&Call::Delete { force: true }), "delete --force c1");

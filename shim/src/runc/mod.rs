@@ -186,16 +186,6 @@ impl Runc {
             .map(Option::unwrap_or_default)
     }
 
-    /// The first line of what the runtime says of itself, such as `runc version 1.1.15`.
-    ///
-    /// # Errors
-    /// [`RuncError`].
-    pub(crate) async fn version(&self) -> Result<String, RuncError> {
-        let output = self.run(&Call::Version).await?;
-        let text = String::from_utf8_lossy(&output);
-        Ok(text.lines().next().unwrap_or_default().to_owned())
-    }
-
     async fn json<T: for<'a> Deserialize<'a>>(&self, call: &Call) -> Result<T, RuncError> {
         let output = self.run(call).await?;
         serde_json::from_slice(&output).map_err(|source| RuncError::Output {
@@ -288,6 +278,11 @@ pub(crate) struct Invocation {
 }
 
 impl Invocation {
+    /// The pid of runc.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.pid()
+    }
+
     /// Waits for its end; `stderr` is quoted if the log says nothing.
     ///
     /// # Errors
@@ -319,7 +314,7 @@ pub(crate) struct Captured {
 impl Captured {
     /// The pid of runc.
     pub(crate) fn pid(&self) -> u32 {
-        self.invocation.child.pid()
+        self.invocation.pid()
     }
 
     /// Waits for its end, and returns what it printed.

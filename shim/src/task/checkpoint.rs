@@ -51,7 +51,8 @@ pub(super) async fn checkpoint(
     }
     let permit = container.begin(Op::Checkpoint).await?;
     let before = permit.before();
-    let result = dump(&container, before, args(&container, &request, &options)).await;
+    let args = args(&container, &request, &options);
+    let result = dump(&shim, &container, before, args).await;
     let exited = options.exit && result.is_ok();
     let after = match &result {
         Ok(()) => before,
@@ -123,12 +124,13 @@ fn parent_path(options: &CheckpointOptions) -> Option<PathBuf> {
 
 /// Dumps, and removes a working directory that nobody asked for.
 async fn dump(
+    shim: &Shim,
     container: &Arc<Container>,
     before: Status,
     args: CheckpointArgs,
 ) -> Result<(), TaskError> {
     let work_path = args.work_path.clone();
-    let result = engine::dump(container, before, args).await;
+    let result = engine::dump(shim, container, before, args).await;
     if work_path == default_work_path(container)
         && let Err(error) = std::fs::remove_dir_all(&work_path)
         && error.kind() != ErrorKind::NotFound

@@ -115,6 +115,7 @@ pub(crate) fn launch_init<'a>(shim: &'a Shim, container: &'a Container) -> Launc
             id: &container.id,
         },
         pid_file: container.bundle.init_pid_file(),
+        running: None,
     }
 }
 

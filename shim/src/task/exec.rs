@@ -116,6 +116,7 @@ async fn launch(shim: &Shim, container: &Container, exec: &Exec) -> Result<Launc
             id: &container.id,
         },
         pid_file: pid_file.0.clone(),
+        running: None,
     };
     launch
         .run(&shim.reaper, |console| {

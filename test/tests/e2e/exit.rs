@@ -44,6 +44,7 @@ fn counter(context: &Context) -> Result<()> {
     let mode = mode_of(context.a(), &images)?;
     ensure!(mode == 0o700, "{images} has mode {mode:o}");
     expect_private_files(context.a(), &images)?;
+    expect_versions(context, &images)?;
 
     ensure!(ctr.resume(ID).is_err(), "what has ended was resumed");
     ctr.wait_for(ID, &Status::Stopped, LIMIT)?;
@@ -51,6 +52,28 @@ fn counter(context: &Context) -> Result<()> {
     let code = ctr.delete_task(ID)?;
     ensure!(code == 137, "the exit status is {code}");
     ctr.delete_container(ID)
+}
+
+/// The manifest says what made the checkpoint.
+fn expect_versions(context: &Context, images: &str) -> Result<()> {
+    let manifest = context
+        .a()
+        .read_file(&format!("{images}/remap-manifest.json"))?;
+    let manifest: serde_json::Value = serde_json::from_slice(&manifest)?;
+    let expected = context.flavour().versions();
+    for (name, version) in [
+        ("criu", expected.criu),
+        ("runtime", expected.runc),
+        ("kernel", ""),
+    ] {
+        let found = manifest["versions"][name].as_str();
+        let found = found.with_context(|| format!("no version of {name} in {manifest}"))?;
+        ensure!(
+            found.contains(version),
+            "{name} is {found:?}, not {version}"
+        );
+    }
+    Ok(())
 }
 
 /// CRIU leaves its links where the tasks end with the dump; we do not. A directory
