@@ -7,6 +7,7 @@ pub mod checkpoint;
 pub mod contents;
 pub mod criu;
 pub mod fit;
+pub mod half_restored;
 pub mod hold;
 pub mod image_dir;
 pub mod link_remap;

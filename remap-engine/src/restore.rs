@@ -5,12 +5,14 @@
 
 use std::collections::HashSet;
 use std::io;
+use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
 use crate::bundle::Bundle;
 use crate::carry::{self, Mode, PopulateError, Populated, Recovery};
 use crate::contents::archive_name;
 use crate::fit::{self, Place};
+use crate::half_restored::HalfRestored;
 use crate::manifest::{DumpOptions, FILE_NAME, Manifest};
 use crate::ownership::{self, Wanted};
 use crate::phase::{BoxError, Phase, PhaseError};
@@ -18,6 +20,7 @@ use crate::plan::PLAN_FILE;
 use crate::private;
 use crate::sockets;
 use crate::workdir::WorkDir;
+use crate::{time_limit, watchdog};
 
 /// By which journals are found in the directory of the stashes.
 const JOURNAL_EXTENSION: &str = "json";
@@ -29,16 +32,25 @@ pub struct RestoreRequest {
     pub bundle: PathBuf,
     /// The checkpoint.
     pub image_dir: PathBuf,
+    /// CRIU's working directory.
+    pub work_dir: PathBuf,
 }
 
 /// How the tasks are restored: runc's part, given by the caller.
-pub trait Restorer {
+pub trait Restorer: Sync {
     /// Restores the tasks with CRIU, with the options that were recorded at the dump if it was
     /// made by this engine.
     ///
     /// # Errors
-    /// CRIU failed; no task of the container is left.
+    /// CRIU failed, or the runtime; tasks that are left are the engine's concern.
     fn restore(&self, options: Option<&DumpOptions>) -> Result<(), BoxError>;
+
+    /// Kills the runtime that restores, if it still runs, so that [`Restorer::restore`] returns.
+    /// CRIU is the engine's concern.
+    fn abort(&self);
+
+    /// Removes what the runtime keeps of a container whose restore has failed. No task of it runs.
+    fn discard(&self);
 }
 
 /// Restores a checkpoint. One that the stock shim made has no manifest and is handed to CRIU as it
@@ -57,7 +69,7 @@ pub fn restore(request: &RestoreRequest, restorer: &dyn Restorer) -> Result<(), 
     let work = WorkDir::of(&request.bundle);
     let populated = Phase::Populate.run(|| populate_all(request, &work, &places))?;
     let options = manifest.as_ref().map(|manifest| &manifest.options);
-    match Phase::Restore.run(|| restorer.restore(options)) {
+    match Phase::Restore.run(|| run(request, &bundle, restorer, options)) {
         Ok(()) => {
             if let Err(error) = Phase::Commit.run(|| finish(&work, populated, Populated::commit)) {
                 // The tasks run: what is left lies in the bundle and goes with it.
@@ -76,6 +88,61 @@ pub fn restore(request: &RestoreRequest, restorer: &dyn Restorer) -> Result<(), 
             Err(error)
         }
     }
+}
+
+/// Restores the tasks under the time limit. After a failure none of them is left.
+fn run(
+    request: &RestoreRequest,
+    bundle: &Bundle,
+    restorer: &dyn Restorer,
+    options: Option<&DumpOptions>,
+) -> Result<(), BoxError> {
+    let RestoreRequest {
+        image_dir,
+        work_dir,
+        ..
+    } = request;
+    let limit = time_limit::of(bundle, time_limit::RESTORE)?;
+    let half = HalfRestored::begin(&bundle.path, image_dir, work_dir)?;
+    let (ended, end) = watchdog::end_signal()?;
+    let (watched, restored) = std::thread::scope(|scope| {
+        let watch = scope.spawn(|| {
+            let abort = || restorer.abort();
+            watchdog::watch(ended.as_fd(), limit, time_limit::RESTORE, image_dir, abort)
+        });
+        let restored = restorer.restore(options);
+        drop(end);
+        let panicked = |_| Err("a thread of the restore panicked".into());
+        (watch.join().unwrap_or_else(panicked), restored)
+    });
+    // One that ended together with its time has ended.
+    let result = match (watched, restored) {
+        (_, Ok(())) => Ok(()),
+        (watched, Err(error)) => watched.and(Err(error)),
+    };
+    if result.is_err() {
+        if let Err(error) = half.end() {
+            tracing::error!(error, "end the tasks by hand");
+        }
+        restorer.discard();
+    }
+    if let Err(error) = HalfRestored::forget(&bundle.path) {
+        tracing::warn!(%error, "the note of a restore stays in the bundle");
+    }
+    result
+}
+
+/// Ends the tasks of a restore whose process ended in the middle of it. Does nothing if there was
+/// none.
+///
+/// # Errors
+/// They do not end.
+pub fn end_tasks(bundle: &Path) -> Result<(), BoxError> {
+    if let Some(half) = HalfRestored::find(bundle)? {
+        half.end()?;
+        HalfRestored::forget(bundle)?;
+    }
+    Ok(())
 }
 
 /// Takes back a restore whose process ended in the middle of it. Does nothing if there was none.

@@ -43,6 +43,12 @@ impl WorkDir {
         self.0.join("plan.json")
     }
 
+    /// Says what a restore that is under way has begun with.
+    #[must_use]
+    pub fn restore_journal(&self) -> PathBuf {
+        self.0.join("restore.json")
+    }
+
     /// What a restore that is under way needs for its roll-back: the old contents of the mounts.
     #[must_use]
     pub fn stash(&self) -> PathBuf {

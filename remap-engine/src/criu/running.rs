@@ -17,6 +17,9 @@ use crate::process::Process;
 
 const LOOK_AGAIN_AFTER: Duration = Duration::from_millis(20);
 
+/// CRIU, and the runtime that waits for it.
+const NAMES: [&str; 2] = ["criu", "runc"];
+
 /// After this time a CRIU that nobody waits for any more is killed.
 pub const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -57,8 +60,8 @@ fn wait(image_dir: &Path, limit: Duration) -> io::Result<bool> {
     Ok(true)
 }
 
-/// Processes named `criu` that have `image_dir` open, as CRIU has it from beginning to end
-/// (`open_image_dir`).
+/// Processes of these names that have `image_dir` open, as CRIU has it from beginning to end
+/// (`open_image_dir`), and runc, too.
 fn find(image_dir: &Path) -> io::Result<Vec<i32>> {
     let wanted = match std::fs::metadata(image_dir) {
         Ok(metadata) => (metadata.dev(), metadata.ino()),
@@ -69,7 +72,7 @@ fn find(image_dir: &Path) -> io::Result<Vec<i32>> {
         let Ok(process) = Process::pin(*pid) else {
             return false;
         };
-        process.command() == "criu"
+        NAMES.contains(&process.command().as_str())
             && !process.has_ended()
             && process.has_open(wanted).unwrap_or(false)
     };

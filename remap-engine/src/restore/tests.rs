@@ -2,25 +2,27 @@
 
 use super::*;
 use crate::manifest::CarriedMount;
-use std::cell::Cell;
 use std::collections::BTreeMap;
-use std::os::fd::AsFd;
+use std::sync::Mutex;
 
 struct FakeRestorer {
     fails: bool,
-    seen: Cell<Option<String>>,
+    seen: Mutex<Option<String>>,
     target: PathBuf,
 }
 
 impl Restorer for FakeRestorer {
     fn restore(&self, _options: Option<&DumpOptions>) -> Result<(), BoxError> {
-        self.seen
-            .set(std::fs::read_to_string(self.target.join("file")).ok());
+        *self.seen.lock().unwrap() = std::fs::read_to_string(self.target.join("file")).ok();
         if self.fails {
             return Err("criu failed".into());
         }
         Ok(())
     }
+
+    fn abort(&self) {}
+
+    fn discard(&self) {}
 }
 
 /// A checkpoint that carries one file, and a bundle whose `/dev/shm` is a bind of a directory that
@@ -67,13 +69,14 @@ impl Ground {
         RestoreRequest {
             bundle: self.root.path().join("bundle"),
             image_dir: self.root.path().join("images"),
+            work_dir: self.root.path().join("work"),
         }
     }
 
     fn restorer(&self, fails: bool) -> FakeRestorer {
         FakeRestorer {
             fails,
-            seen: Cell::default(),
+            seen: Mutex::default(),
             target: self.target.path().into(),
         }
     }
@@ -93,7 +96,10 @@ fn the_mount_is_populated_before_the_tasks_come_back() {
     let ground = Ground::new();
     let restorer = ground.restorer(false);
     restore(&ground.request(), &restorer).unwrap();
-    assert_eq!(restorer.seen.take().as_deref(), Some("carried"));
+    assert_eq!(
+        restorer.seen.lock().unwrap().take().as_deref(),
+        Some("carried")
+    );
     assert_eq!(ground.contents(), "carried");
     ground.assert_nothing_left();
 }
@@ -104,7 +110,10 @@ fn after_a_failure_the_mount_is_as_before() {
     let restorer = ground.restorer(true);
     let error = restore(&ground.request(), &restorer).unwrap_err();
     assert_eq!(error.phase, Phase::Restore);
-    assert_eq!(restorer.seen.take().as_deref(), Some("carried"));
+    assert_eq!(
+        restorer.seen.lock().unwrap().take().as_deref(),
+        Some("carried")
+    );
     assert_eq!(ground.contents(), "old");
     ground.assert_nothing_left();
 }
@@ -126,7 +135,7 @@ fn a_damaged_or_incomplete_checkpoint_is_refused_before_anything_is_touched() {
         let error = restore(&ground.request(), &restorer).unwrap_err();
         assert_eq!(error.phase, Phase::Verify);
         assert!(crate::phase::report(&error).contains(part), "{error:?}");
-        assert_eq!(restorer.seen.take(), None);
+        assert_eq!(restorer.seen.lock().unwrap().take(), None);
         assert_eq!(ground.contents(), "old");
         ground.assert_nothing_left();
     }
