@@ -44,7 +44,10 @@ pub(crate) fn delete(flags: &Flags) -> Result<()> {
     if let Err(error) = remap_engine::restore::end_tasks(bundle.path()) {
         tracing::error!(error, "tasks of a restore that was under way do not end");
     }
-    runc.run(&["delete", "--force", &flags.id]);
+    match runc::unmount_restore_root(&runc.root, &flags.id) {
+        Ok(()) => runc.run(&["delete", "--force", &flags.id]),
+        Err(error) => tracing::error!(%error, "runc would remove files of the container"),
+    }
     let recovered = remap_engine::restore::recover(bundle.path());
     if let Err(error) = mounts::unmount(&bundle.rootfs()) {
         tracing::warn!(%error, "cannot unmount the root file system");

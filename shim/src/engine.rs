@@ -215,9 +215,6 @@ fn kill_runc(container: &Container, noted: &AtomicU32) {
     }
 }
 
-/// Ends whatever there is of a container.
-const DELETE: Call = Call::Delete { force: true };
-
 /// `runc restore`.
 struct RuncRestorer {
     shim: Arc<Shim>,
@@ -259,8 +256,9 @@ impl Restorer for RuncRestorer {
     }
 
     fn discard(&self) {
-        if let Err(error) = self.handle.block_on(self.container.runc.run(&DELETE)) {
-            tracing::debug!(%error, "there was nothing of the container to delete");
+        let deleted = self.container.runc.delete_restored();
+        if let Err(error) = self.handle.block_on(deleted) {
+            tracing::error!(%error, "runc keeps its state of the container");
         }
     }
 }

@@ -31,6 +31,7 @@ pub(crate) use self::{
     error::RuncError,
 };
 use crate::{
+    mounts::{self, MountError},
     options::Options,
     reaper::{Child, Reaper, ReaperError},
     signal::Signal,
@@ -144,6 +145,18 @@ impl Runc {
             stdout,
             stderr,
         })
+    }
+
+    /// Ends whatever there is of a container whose restore was cut short.
+    ///
+    /// # Errors
+    /// Its root file system stays mounted, and nothing was deleted.
+    pub(crate) async fn delete_restored(&self) -> Result<(), MountError> {
+        unmount_restore_root(&self.root, &self.id)?;
+        if let Err(error) = self.run(&Call::Delete { force: true }).await {
+            tracing::debug!(%error, "there was nothing of the container to delete");
+        }
+        Ok(())
     }
 
     /// Kills a runc that [`Runc::start`] has started; what it has started itself goes on.
@@ -267,6 +280,16 @@ pub(crate) fn root(options: &Options, namespace: &str) -> PathBuf {
         &options.root
     };
     Path::new(base).join(namespace)
+}
+
+/// Unmounts what a `runc restore` that was killed has left: it binds the root file system on
+/// `criu-root` in its state directory (`criuRestore`). Must be done before `runc delete --force`,
+/// which removes that directory with all that it finds there, files of the container as well.
+///
+/// # Errors
+/// It stays mounted.
+pub(crate) fn unmount_restore_root(state: &Path, id: &str) -> Result<(), MountError> {
+    mounts::unmount(&state.join(id).join("criu-root"))
 }
 
 /// A running runc.
