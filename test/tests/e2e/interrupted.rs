@@ -8,6 +8,7 @@ mod dump;
 mod ground;
 mod limits;
 mod processes;
+mod restore;
 mod services;
 mod window;
 
@@ -39,7 +40,14 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     Scenario::new("interrupted::shim_when_held", services::shim_when_held).runtimes(DROP_IN),
     Scenario::new("interrupted::containerd", services::containerd).runtimes(DROP_IN),
     Scenario::new("interrupted::client", services::client).runtimes(DROP_IN),
+    Scenario::new("interrupted::restore_criu", restore::criu).runtimes(BOTH),
+    Scenario::new("interrupted::restore_runc", restore::runc).runtimes(DROP_IN),
+    Scenario::new("interrupted::restore_shim", restore::shim).runtimes(DROP_IN),
+    Scenario::new("interrupted::restore_hangs", restore::script_hangs).runtimes(DROP_IN),
+    Scenario::new("interrupted::restore_damaged", restore::damaged).runtimes(DROP_IN),
 ];
+
+const BOTH: &[Runtime] = &[Runtime::Remap, Runtime::DropIn];
 
 /// Only under the stock runtime's name: containerd 1.7's `ctr` keeps the options of
 /// `ctr task checkpoint` from all others.
