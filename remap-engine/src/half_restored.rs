@@ -119,11 +119,12 @@ impl HalfRestored {
     fn tasks(&self) -> Result<Vec<i32>, BoxError> {
         let above = with_ancestors();
         let mut tasks = Vec::new();
-        for pid in self.members()?.difference(&self.before) {
-            let parent = Process::pin(*pid).ok().and_then(|one| parent_of(&one));
+        let new = self.members()?.into_iter();
+        for pid in new.filter(|pid| !self.before.contains(pid) && !above.contains(pid)) {
+            let parent = Process::pin(pid).ok().and_then(|one| parent_of(&one));
             if parent.is_some_and(|parent| above.contains(&parent)) {
-                let tree = process_tree(*pid).unwrap_or_default();
-                tasks.push(*pid);
+                let tree = process_tree(pid).unwrap_or_default();
+                tasks.push(pid);
                 tasks.extend(tree.iter().skip(1).map(Process::pid));
             }
         }
@@ -135,7 +136,6 @@ impl HalfRestored {
         let Some(cgroup) = &self.cgroup else {
             return Ok(HashSet::new());
         };
-        let own = std::process::id();
         let is_member = |pid: &i32| {
             Process::pin(*pid).is_ok_and(|process| {
                 !process.has_ended()
@@ -144,11 +144,7 @@ impl HalfRestored {
                         .is_ok_and(|text| is_in(&text, cgroup))
             })
         };
-        let pids = all_pids()?.into_iter();
-        Ok(pids
-            .filter(|pid| pid.unsigned_abs() != own)
-            .filter(is_member)
-            .collect())
+        Ok(all_pids()?.into_iter().filter(is_member).collect())
     }
 
     fn clear_yard(&self) -> io::Result<()> {
