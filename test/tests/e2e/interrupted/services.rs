@@ -3,7 +3,7 @@
 use anyhow::{Result, ensure};
 use nix::sys::signal::Signal;
 use remap_test::ctr::Status;
-use remap_test::{Containerd, Runtime};
+use remap_test::{Containerd, Runtime, wait};
 
 use super::ground::Ground;
 use super::processes::{expect_no_helpers, kill_shim};
@@ -39,7 +39,7 @@ pub(super) fn shim_when_held(context: &Context) -> Result<()> {
         .a()
         .path(format!("{}/remap-mount-0.tar", ground.images));
     ensure!(
-        remap_test::wait::until(LIMIT, || Ok(archive.exists()))?,
+        wait::until(LIMIT, || Ok(archive.exists()))?,
         "the capture does not begin"
     );
     kill_shim(context.a(), ID)?;
@@ -86,7 +86,12 @@ fn settle(ground: &Ground) -> Result<()> {
     let host = ground.ctr.host();
     expect_no_helpers(host)?;
     ground.ctr.wait_for(ID, &Status::Paused, LIMIT)?;
-    host.read_file(&format!("{}/remap-manifest.json", ground.images))?;
+    // The manifest comes last, when the tasks could run again.
+    let manifest = host.path(format!("{}/remap-manifest.json", ground.images));
+    ensure!(
+        wait::until(LIMIT, || Ok(manifest.exists()))?,
+        "the checkpoint is not completed"
+    );
     host.shell(&format!("rm -r {}", ground.images))?;
     Ok(())
 }
