@@ -6,6 +6,9 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
+use rustix::fs::{CWD, Mode, OFlags, fstat, openat};
+use rustix::mount::{OpenTreeFlags, open_tree};
+
 use crate::carry::{self, CaptureError, Captured};
 use crate::mountinfo::Device;
 use crate::mountmap::{Mount, MountMap};
@@ -70,7 +73,7 @@ pub(crate) fn archive_name(index: usize) -> String {
 
 /// The carried mounts, opened: they can be read also after the container's end.
 #[derive(Debug)]
-pub struct CarriedMounts(Vec<(Mount, OwnedFd)>);
+pub struct CarriedMounts(Vec<(Mount, Uncovered)>);
 
 impl CarriedMounts {
     /// Opens the carried mounts of a container. `root` is its init.
@@ -78,7 +81,10 @@ impl CarriedMounts {
     /// # Errors
     /// One cannot be opened, or is covered by another mount.
     pub fn open(root: &Process, map: &MountMap) -> Result<Self, ContentsError> {
-        let open = |mount: &Mount| Ok((mount.clone(), scan::open_mount(root, mount)?));
+        let open = |mount: &Mount| {
+            let dir = scan::open_mount(root, mount)?;
+            Ok((mount.clone(), Uncovered::of(mount, dir)))
+        };
         map.carried().map(open).collect::<Result<_, _>>().map(Self)
     }
 
@@ -99,7 +105,7 @@ impl CarriedMounts {
                 continue;
             }
             let archive = archive_name(done.len());
-            let captured = capture_one(mount, dir.as_fd(), &image_dir.join(&archive))?;
+            let captured = capture_one(mount, dir.root.as_fd(), &image_dir.join(&archive))?;
             done.push(CapturedMount {
                 mounts: vec![mount.clone()],
                 archive,
@@ -109,6 +115,55 @@ impl CarriedMounts {
         check_whole(&done)?;
         Ok(done)
     }
+}
+
+/// The root directory of a mount, without what is mounted below it: a mount point there belongs to
+/// the contents, as CRIU mounts on it again.
+#[derive(Debug)]
+struct Uncovered {
+    root: OwnedFd,
+    /// The copy of the mount that `root` is in; it lives as long as this.
+    _copy: Option<OwnedFd>,
+}
+
+impl Uncovered {
+    /// Looks through a copy of the mount behind the host's source. If the source leads elsewhere by
+    /// now it stays with `dir`, the directory as the container sees it.
+    fn of(mount: &Mount, dir: OwnedFd) -> Self {
+        match copy_of(mount, &dir) {
+            Ok(Some((root, copy))) => Self {
+                root,
+                _copy: Some(copy),
+            },
+            Ok(None) => Self {
+                root: dir,
+                _copy: None,
+            },
+            Err(error) => {
+                let destination = mount.destination.display();
+                tracing::warn!(%destination, %error, "mount points on a carried mount are left out");
+                Self {
+                    root: dir,
+                    _copy: None,
+                }
+            }
+        }
+    }
+}
+
+/// Copies the mount of the source, without those below it (open_tree(2)), and opens its root if that
+/// is `dir`.
+fn copy_of(mount: &Mount, dir: &OwnedFd) -> rustix::io::Result<Option<(OwnedFd, OwnedFd)>> {
+    let Some(source) = &mount.source else {
+        return Ok(None);
+    };
+    let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
+    let copy = open_tree(CWD, source, flags)?;
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let root = openat(&copy, ".", flags, Mode::empty())?;
+    let (found, wanted) = (fstat(&root)?, fstat(dir)?);
+    let same = (found.st_dev, found.st_ino) == (wanted.st_dev, wanted.st_ino);
+    Ok(same.then_some((root, copy)))
 }
 
 fn capture_one(mount: &Mount, dir: BorrowedFd<'_>, path: &Path) -> Result<Captured, ContentsError> {

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
+use remap_test::ctr::Run;
 use remap_test::image::BUSYBOX_IMAGE;
 use remap_test::{Ctr, Host, Runtime, wait};
 
@@ -11,8 +12,12 @@ use crate::context::Context;
 use crate::scenario::Scenario;
 
 /// See [`crate::SCENARIOS`].
-pub(crate) const SCENARIOS: &[Scenario] =
-    &[Scenario::new("binds::directories_of_run", directories_of_run).runtimes(&[Runtime::Remap])];
+pub(crate) const SCENARIOS: &[Scenario] = &[
+    Scenario::new("binds::directories_of_run", directories_of_run).runtimes(REMAP),
+    Scenario::new("binds::nested", nested).runtimes(REMAP),
+];
+
+const REMAP: &[Runtime] = &[Runtime::Remap];
 
 const ID: &str = "binds";
 
@@ -34,8 +39,6 @@ const LOOK: &str = "same() { [ $(stat -L -c %i /proc/1/fd/$1) = $(stat -c %i $2)
                     same 3 /dev/shm/second; same 4 /run/app/named; ls /dev/shm";
 
 fn directories_of_run(context: &Context) -> Result<()> {
-    let dir = context.dir()?;
-    let (a, b) = (context.ctr(), context.ctr_on_b());
     let _directories = [
         Directories::make(context.a())?,
         Directories::make(context.b())?,
@@ -43,26 +46,60 @@ fn directories_of_run(context: &Context) -> Result<()> {
     context
         .b()
         .shell("echo neighbour >/run/remap-binds/neighbour")?;
-    a.run(context.runtime(), BUSYBOX_IMAGE, ID)
+    let run = context
+        .ctr()
+        .run(context.runtime(), BUSYBOX_IMAGE, ID)
         .bind("/run/remap-binds/shm", "/dev/shm")
-        .bind("/run/remap-binds/app", "/var/run/app")
-        .shell(WORKLOAD)
-        .start()?;
+        .bind("/run/remap-binds/app", "/var/run/app");
+    let expected = "held\nnamed\nclosed\nsame\nsame\nsecond";
+    moves(context, run.shell(WORKLOAD), LOOK, expected)?;
+    let neighbour = context.b().shell("cat /run/remap-binds/neighbour")?;
+    ensure!(
+        neighbour.text() == "neighbour",
+        "what lay beside the binds is gone"
+    );
+    context.ctr_on_b().remove(ID)
+}
+
+/// Mounts of each kind lie on a carried mount: the places where they lie are part of it.
+fn nested(context: &Context) -> Result<()> {
+    const WORKLOAD: &str = "echo outer >/dev/shm/outer; exec 3<>/dev/shm/inner/held; echo inner >&3; \
+                            echo own >/dev/shm/own/file; touch /ready; while :; do sleep 0.1; done";
+    const LOOK: &str = "cd /dev/shm; cat outer inner/held own/file file.conf; ls; stat -c %a inner";
+    let _directories = [
+        Directories::make(context.a())?,
+        Directories::make(context.b())?,
+    ];
+    for host in [context.a(), context.b()] {
+        host.shell("echo conf >/run/remap-binds/conf; chmod 751 /run/remap-binds/app")?;
+    }
+    let run = context
+        .ctr()
+        .run(context.runtime(), BUSYBOX_IMAGE, ID)
+        .bind("/run/remap-binds/shm", "/dev/shm")
+        .bind("/run/remap-binds/app", "/dev/shm/inner")
+        .bind("/run/remap-binds/conf", "/dev/shm/file.conf")
+        .mount("type=tmpfs,src=tmpfs,dst=/dev/shm/own");
+    let expected = "outer\ninner\nown\nconf\nfile.conf\ninner\nouter\nown\n751";
+    moves(context, run.shell(WORKLOAD), LOOK, expected)?;
+    context.ctr_on_b().remove(ID)
+}
+
+/// Runs a container on host a, moves it to host b, and sees the same by `look` there.
+fn moves(context: &Context, run: Run<'_>, look: &str, expected: &str) -> Result<()> {
+    let archive = format!("{}/checkpoint.tar", context.dir()?);
+    let (a, b) = (context.ctr(), context.ctr_on_b());
+    run.start()?;
     let ready = || Ok(a.exec(ID, &["test", "-e", "/ready"])?.status.success());
     ensure!(
         wait::until(Duration::from_secs(10), ready)?,
         "it does not get ready"
     );
-    let before = look(&a)?;
-    ensure!(
-        before == "held\nnamed\nclosed\nsame\nsame\nsecond",
-        "{before}"
-    );
+    expect(&a, look, expected).context("before")?;
 
     a.checkpoint(ID, IMAGE)?;
-    ensure!(look(&a)? == before, "the source has changed");
+    expect(&a, look, expected).context("after the dump")?;
     a.remove(ID)?;
-    let archive = format!("{dir}/checkpoint.tar");
     a.export_checkpoint(IMAGE, &archive)?;
     a.remove_image(IMAGE)?;
     context
@@ -71,21 +108,14 @@ fn directories_of_run(context: &Context) -> Result<()> {
     b.import_checkpoint(&archive)?;
     b.restore(ID, IMAGE)?;
     b.remove_image(IMAGE)?;
-    ensure!(look(&b)? == before, "on host b there is {}", look(&b)?);
-    let neighbour = context.b().shell("cat /run/remap-binds/neighbour")?;
-    ensure!(
-        neighbour.text() == "neighbour",
-        "what lay beside the binds is gone"
-    );
-    b.remove(ID)
+    expect(&b, look, expected).context("on the other host")
 }
 
-fn look(ctr: &Ctr) -> Result<String> {
-    let output = ctr
-        .exec(ID, &["sh", "-c", LOOK])?
-        .ok()
-        .context("the look")?;
-    Ok(output.text().into_owned())
+fn expect(ctr: &Ctr, look: &str, expected: &str) -> Result<()> {
+    let output = ctr.exec(ID, &["sh", "-c", look])?.ok()?;
+    let seen = output.text();
+    ensure!(seen == expected, "there is {seen:?}, not {expected:?}");
+    Ok(())
 }
 
 /// The directories, gone when this is dropped.
