@@ -59,6 +59,10 @@ pub(super) fn containerd(context: &Context) -> Result<()> {
     let daemon = Containerd::of(context.a());
     context.a().shell("kill -KILL $(cat /run/containerd.pid)")?;
     ground.expect_failure(checkpoint, &[])?;
+    ensure!(
+        wait::until(LIMIT, || Ok(daemon.pid()?.is_none()))?,
+        "containerd does not end"
+    );
     daemon.ensure(Runtime::DropIn.lookup())?;
     ground.window.open()?;
     settle(&ground)?;
