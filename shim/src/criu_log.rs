@@ -1,4 +1,4 @@
-//! CRIU's log: keeping it where it outlives the operation, and finding the line that explains.
+//! CRIU's log: keeping it where it outlives the operation, and what it says of a failure.
 
 use std::{
     fs::File,
@@ -6,19 +6,21 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use remap_engine::criu::explain::explain;
+
 use crate::runc::RuncError;
 
-/// The end of a log is enough to find its last error.
-const TAIL: u64 = 256 << 10;
+/// The end of a log is enough to find the error and the task that it is about.
+const TAIL: u64 = 4 << 20;
 
 /// CRIU failed, and what its log says of it.
 #[derive(Debug, thiserror::Error)]
-#[error("CRIU failed, see {}{}", log.display(), .line.as_ref().map(|line| format!(" ({line})")).unwrap_or_default())]
+#[error("CRIU failed, see {}{}", log.display(), .explanation.as_ref().map(|text| format!(" ({text})")).unwrap_or_default())]
 pub(crate) struct CriuFailed {
     /// The log, kept in the bundle.
     log: PathBuf,
-    /// The line of it that explains the failure.
-    line: Option<String>,
+    /// What it says of the failure: cause, object, remedy.
+    explanation: Option<String>,
     /// What runc says.
     #[source]
     source: RuncError,
@@ -30,34 +32,22 @@ impl CriuFailed {
     pub(crate) fn new(log: &Path, bundle: &Path, source: RuncError) -> Self {
         let name = log.file_name().unwrap_or_default().to_string_lossy();
         let kept = bundle.join(format!("criu-{name}"));
-        let line = explanation(log);
+        let explanation = explanation(log);
         let log = match std::fs::copy(log, &kept) {
             Ok(_) => kept,
             Err(_) => log.to_owned(),
         };
-        Self { log, line, source }
+        Self {
+            log,
+            explanation,
+            source,
+        }
     }
 }
 
-/// Errors that CRIU survives: without CAP_SYS_RESOURCE it cannot raise its own limit of open
-/// files, says so at the start of every run, and goes on.
-const HARMLESS: [&str; 1] = ["Can't setup RLIMIT_NOFILE"];
-
-/// The first error in the log that counts: CRIU prints the cause first and then how each
-/// caller failed. A line looks like `(00.012345) Error (criu/file.c:12): message`.
-fn explanation(path: &Path) -> Option<String> {
-    let tail = tail(path).ok()?;
-    let text = String::from_utf8_lossy(&tail);
-    let counts = |line: &&str| {
-        line.contains("Error (") && !HARMLESS.iter().any(|harmless| line.contains(harmless))
-    };
-    let line = text.lines().find(counts)?;
-    Some(
-        line.split_once(") ")
-            .map_or(line, |(_, rest)| rest)
-            .trim()
-            .to_owned(),
-    )
+/// Why CRIU failed, in one line; `None` if the log cannot be read or has no error.
+fn explanation(log: &Path) -> Option<String> {
+    Some(explain(&tail(log).ok()?)?.to_string())
 }
 
 /// Whether the dump that wrote the log was finished to its end: CRIU says so last, after the tasks
@@ -83,7 +73,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_cause_comes_first() {
+    fn the_cause_is_explained() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("dump.log");
         assert_eq!(explanation(&path), None);
