@@ -28,6 +28,11 @@
 //! The variable `REMAP_TEST_FULL=1` adds the scenarios that are marked
 //! [`Scenario::full`]; `REMAP_SHIM_BIN` names a shim that is built already.
 
+#![allow(
+    clippy::indexing_slicing,
+    reason = "a panic is a failure of the scenario; JSON answers null for what is missing"
+)]
+
 mod binds;
 mod context;
 mod criu_conf;
