@@ -3,8 +3,8 @@
 //! CRIU prints the cause first and then how each caller failed. A line looks like
 //! `(00.012345)     42: Error (criu/file.c:12): subsystem: message`; the number is there on a
 //! restore and is the task that CRIU was making, as its pid namespace counts. On a dump, lines
-//! before the error say which task and which descriptor it was at ([`progress`]). What is known
-//! of the messages is in [`table`].
+//! before the error say which task and which descriptor it was at (`progress`). What is known
+//! of the messages is in `table`.
 
 mod pattern;
 mod progress;

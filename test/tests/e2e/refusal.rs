@@ -41,6 +41,12 @@ fn host_process(context: &Context) -> Result<()> {
         .current_dir(shm.path())
         .spawn()?;
     wait_for_other(&shm)?;
+    // It comes by way of a pipe, perhaps later than the file.
+    let said = || Ok(other.stdout_so_far().ends_with(b"\n"));
+    ensure!(
+        wait::until(LIMIT, said)?,
+        "the process does not say its pid"
+    );
     let pid = String::from_utf8(other.stdout_so_far())?;
 
     let workload = Workload::start(context, &shm, "sem-creator-first")?;
