@@ -14,7 +14,7 @@ pub(crate) fn bench(ctr: &Ctr<'_>) -> Result<()> {
             ctr.run(runtime, image::BUSYBOX_IMAGE, "idle")
                 .args(["sleep", "600"])
                 .start()?;
-            let line = "sleep 1; awk '/^Pss:/ { print $2 }' /proc/$(pgrep -f 'shim.* -id idle ')/smaps_rollup";
+            let line = "sleep 1; awk '/^Pss:/ { print $2 }' /proc/$(pgrep -f '[s]him.* -id idle ')/smaps_rollup";
             let output = ctr.host().shell(line)?;
             let kib: f64 = output.text().parse().context("no Pss in smaps_rollup")?;
             sizes.push(kib / 1024.0);
