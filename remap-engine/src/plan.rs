@@ -322,11 +322,6 @@ impl RemapPlan {
     pub fn to_json(&self) -> serde_json::Result<Vec<u8>> {
         serde_json::to_vec_pretty(self)
     }
-
-    /// Destinations of the carried mounts.
-    pub fn carried_destinations(&self) -> impl Iterator<Item = &Path> {
-        self.map.carried().map(|mount| mount.destination.as_path())
-    }
 }
 
 impl FilePlan {

@@ -54,10 +54,7 @@ pub(crate) fn bind(path: &Path) -> io::Result<Option<UnixListener>> {
 /// # Errors
 /// What the system says.
 pub(crate) fn remove(path: &Path) -> io::Result<()> {
-    match std::fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
-    }
+    remap_engine::private::remove_if_exists(path)
 }
 
 #[cfg(test)]
