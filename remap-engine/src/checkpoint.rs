@@ -94,7 +94,7 @@ pub fn checkpoint(
     let prepared = Phase::Prepare.run(|| Prepared::new(request))?;
     let freeze = Phase::Freeze.run(|| Freeze::new(dumper))?;
     let plan = prepared.tasks.plan()?;
-    Phase::Plan.run(|| prepared.refuse(&plan, request.exit))?;
+    Phase::Plan.run(|| prepared.refuse(&plan))?;
     let links = Links::clear(&prepared.tasks, &plan, &prepared.work);
     let held = held::dump(request, &prepared, dumper, &plan).inspect_err(|_| {
         freeze.again();

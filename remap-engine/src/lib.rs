@@ -10,6 +10,7 @@ pub mod fit;
 pub mod half_restored;
 pub mod hold;
 pub mod image_dir;
+pub mod intent;
 pub mod link_remap;
 pub mod manifest;
 pub mod mountinfo;

@@ -5,9 +5,11 @@
 //! live gets a new name `link_remap.N` beside it (LINKED), which only helps where the file system
 //! travels with the container.
 
+mod refusal;
+
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
@@ -17,11 +19,10 @@ use crate::mountmap::{Mount, MountClass, MountMap};
 use crate::process::{FileUse, UseKind, strip_deleted};
 use crate::scan::{ExecSession, Scan};
 
+pub use self::refusal::Refusal;
+
 /// Version of the plan's JSON form.
 pub const PLAN_VERSION: u32 = 1;
-
-/// The annotation that lets a checkpoint end a container in which there are exec sessions.
-pub const LOSE_EXEC_SESSIONS: &str = "io.remap.lose-exec-sessions";
 
 /// Name of the plan in the image directory.
 pub const PLAN_FILE: &str = "remap-plan.json";
@@ -119,21 +120,6 @@ pub struct RemapPlan {
     pub exec_sessions: Vec<ExecSession>,
     /// What CRIU's `ghost-limit` must be at least, in bytes.
     pub ghost_limit_bytes: u64,
-}
-
-/// Why a checkpoint is refused before anything is touched.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Refusal {
-    /// What is in the way: the mount or the file, and who holds it.
-    pub what: String,
-    /// What the operator can do.
-    pub remedy: String,
-}
-
-impl std::fmt::Display for Refusal {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}; {}", self.what, self.remedy)
-    }
 }
 
 /// Decides for every inode that the scan found.
@@ -251,118 +237,12 @@ fn not_carried(mount: &Mount) -> Decision {
 }
 
 impl RemapPlan {
-    /// Everything that forbids the checkpoint; empty if it may go ahead.
-    ///
-    /// `ghost_limit_bytes` is the limit that the user configured for CRIU.
-    #[must_use]
-    pub fn refusals(&self, ghost_limit_bytes: Option<u64>) -> Vec<Refusal> {
-        let shared = self
-            .map
-            .mounts
-            .iter()
-            .filter_map(|mount| self.shared_refusal(mount));
-        let files = self
-            .files
-            .iter()
-            .filter_map(|file| file_refusal(file, ghost_limit_bytes));
-        shared.chain(files).collect()
-    }
-
-    /// What an end of the container with the checkpoint would lose: the tasks that `exec` put into
-    /// it, which CRIU does not dump.
-    #[must_use]
-    pub fn lost_at_exit(&self) -> Option<Refusal> {
-        let sessions: Vec<String> = self
-            .exec_sessions
-            .iter()
-            .map(|session| format!("pid {} ({})", session.pid, session.command))
-            .collect();
-        (!sessions.is_empty()).then(|| Refusal {
-            what: format!(
-                "it is to end with the checkpoint, and processes of exec sessions would be lost: {}",
-                sessions.join(", ")
-            ),
-            remedy: format!("end them, or set the annotation {LOSE_EXEC_SESSIONS}=true"),
-        })
-    }
-
-    /// A shared tmpfs is in the way if the container holds a file there: it could not be carried
-    /// without what belongs to the others.
-    fn shared_refusal(&self, mount: &Mount) -> Option<Refusal> {
-        let MountClass::ExternalTmpfsShared { others } = &mount.class else {
-            return None;
-        };
-        let others: Vec<String> = others.iter().map(ToString::to_string).collect();
-        let on_it = |file: &&FilePlan| file.decision == Decision::Shared && file.is_on(mount);
-        let own: Vec<String> = self
-            .files
-            .iter()
-            .filter(on_it)
-            .map(FilePlan::held)
-            .collect();
-        if own.is_empty() {
-            return None;
-        }
-        Some(Refusal {
-            what: format!(
-                "the tmpfs at {} (from {}), where the container uses {}, is used by processes outside the container as well: {}",
-                mount.destination.display(),
-                mount.source.as_deref().unwrap_or(Path::new("?")).display(),
-                own.join(", "),
-                others.join(", ")
-            ),
-            remedy: "stop them, or give the container a tmpfs of its own".into(),
-        })
-    }
-
     /// The plan as the JSON document that lies beside the images.
     ///
     /// # Errors
     /// None that is known: every field has a JSON form.
     pub fn to_json(&self) -> serde_json::Result<Vec<u8>> {
         serde_json::to_vec_pretty(self)
-    }
-}
-
-impl FilePlan {
-    fn is_on(&self, mount: &Mount) -> bool {
-        self.mount
-            .as_ref()
-            .is_some_and(|point| point.0 == mount.destination)
-    }
-
-    /// The inode and its holders, for messages.
-    fn held(&self) -> String {
-        let holders: Vec<String> = self
-            .holders
-            .iter()
-            .map(|holder| {
-                let name = crate::text::escape(&holder.name);
-                format!("pid {} by {} on {name}", holder.pid, holder.by)
-            })
-            .collect();
-        format!("inode {} held by {}", self.inode, holders.join(", "))
-    }
-}
-
-fn file_refusal(file: &FilePlan, ghost_limit_bytes: Option<u64>) -> Option<Refusal> {
-    match &file.decision {
-        Decision::Unsupported { reason, remedy } => Some(Refusal {
-            what: format!("{}: {reason}", file.held()),
-            remedy: remedy.clone(),
-        }),
-        Decision::Ghost => {
-            let limit = ghost_limit_bytes.filter(|limit| *limit < file.allocated_bytes)?;
-            Some(Refusal {
-                what: format!(
-                    "{} has no name and {} bytes, and the CRIU configuration limits such files to {limit} bytes",
-                    file.held(),
-                    file.allocated_bytes
-                ),
-                remedy: "raise or remove ghost-limit there".into(),
-            })
-        }
-        _ => None,
     }
 }
 

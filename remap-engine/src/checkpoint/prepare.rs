@@ -4,8 +4,9 @@ use super::{CheckpointRequest, FrozenTasks};
 use crate::bundle::Bundle;
 use crate::criu::config::UserConfig;
 use crate::image_dir::ImageDir;
+use crate::intent::Intent;
 use crate::phase::BoxError;
-use crate::plan::{LOSE_EXEC_SESSIONS, RemapPlan};
+use crate::plan::RemapPlan;
 use crate::private;
 use crate::process::Process;
 use crate::scan::ExecSession;
@@ -20,6 +21,8 @@ pub(super) struct Prepared {
     pub(super) images: ImageDir,
     /// What the user configured for CRIU.
     pub(super) user_config: UserConfig,
+    /// What the checkpoint is to do.
+    intent: Intent,
     /// The engine's directory in the bundle.
     pub(super) work: WorkDir,
 }
@@ -41,6 +44,10 @@ impl Prepared {
             return Err(NotAdopted.into());
         }
         let user_config = UserConfig::load(bundle.user_criu_config())?;
+        let facts = &request.facts;
+        let criu = facts.versions.get("criu");
+        let criu = criu.and_then(|version| version.parse().ok());
+        let intent = Intent::new(request.exit, &facts.options, &bundle, &user_config, criu)?;
         let work = WorkDir::of(&request.bundle);
         private::create_dir(work.path())?;
         let init = Process::pin(request.init_pid)?;
@@ -48,15 +55,16 @@ impl Prepared {
             tasks: FrozenTasks { bundle, init },
             images: ImageDir::prepare(&request.image_dir, &work.checkpoint_journal())?,
             user_config,
+            intent,
             work,
         })
     }
 
-    /// Refuses what cannot be checkpointed; with `exit`, also what would be lost.
+    /// Refuses what cannot be checkpointed as intended.
     ///
     /// # Errors
     /// All that is in the way, with the remedies.
-    pub(super) fn refuse(&self, plan: &RemapPlan, exit: bool) -> Result<(), BoxError> {
+    pub(super) fn refuse(&self, plan: &RemapPlan) -> Result<(), BoxError> {
         for session in &plan.exec_sessions {
             let ExecSession { pid, command } = session;
             tracing::warn!(
@@ -65,14 +73,7 @@ impl Prepared {
                 "an exec session is not part of the checkpoint"
             );
         }
-        let mut refusals = plan.refusals(self.user_config.ghost_limit_bytes()?);
-        let annotations = &self.tasks.bundle.annotations;
-        let may_lose = annotations
-            .get(LOSE_EXEC_SESSIONS)
-            .is_some_and(|value| value == "true");
-        if exit && !may_lose {
-            refusals.extend(plan.lost_at_exit());
-        }
+        let refusals = plan.refusals(&self.intent);
         if refusals.is_empty() {
             return Ok(());
         }

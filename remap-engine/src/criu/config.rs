@@ -112,6 +112,12 @@ impl UserConfig {
             })
     }
 
+    /// Whether an option without a value is set.
+    #[must_use]
+    pub fn is_on(&self, option: &str) -> bool {
+        self.value(option).is_some()
+    }
+
     /// The value of an option; the last one counts (`parse_config` of CRIU feeds getopt in order).
     fn value(&self, option: &str) -> Option<&str> {
         let mut found = None;

@@ -1,7 +1,9 @@
-//! What passes between this project and CRIU: its configuration file and its image files.
+//! What passes between this project and CRIU: its configuration file, its log and its
+//! image files.
 
 pub mod config;
 pub mod explain;
 pub mod files;
 pub mod image;
 pub mod running;
+pub mod version;

@@ -1,4 +1,5 @@
 use super::*;
+use crate::intent::{Intent, LOSE_EXEC_SESSIONS};
 use crate::mountmap::EphemeralReason;
 use crate::ownership::OtherUser;
 use proptest::prelude::*;
@@ -166,15 +167,22 @@ fn one_inode_held_in_two_ways_is_one_decision() {
     assert_eq!(plan.files[0].decision, Decision::Carried);
 }
 
+fn limit(bytes: u64) -> Intent {
+    Intent {
+        ghost_limit_bytes: Some(bytes),
+        ..Intent::default()
+    }
+}
+
 #[test]
 fn the_ghost_limit_fits_the_largest_ghost_and_a_users_limit_is_respected() {
     let mut big = held(2, 9, 0, "/dev/shm/a (deleted)");
     big.allocated_bytes = 5 << 20;
     let plan = plan(&scan_of(vec![big]), gone);
     assert_eq!(plan.ghost_limit_bytes, 5 << 20);
-    assert_eq!(plan.refusals(None), vec![]);
-    assert_eq!(plan.refusals(Some(5 << 20)), vec![]);
-    let refused = plan.refusals(Some(1 << 20));
+    assert_eq!(plan.refusals(&Intent::default()), vec![]);
+    assert_eq!(plan.refusals(&limit(5 << 20)), vec![]);
+    let refused = plan.refusals(&limit(1 << 20));
     assert!(
         refused[0]
             .what
@@ -196,7 +204,7 @@ fn a_shared_tmpfs_is_refused_by_name_of_its_users() {
             file: "/dev/shm/a".into(),
         }],
     );
-    let refused = plan(&scan, gone).refusals(None);
+    let refused = plan(&scan, gone).refusals(&Intent::default());
     assert_eq!(refused.len(), 1);
     assert!(
         refused[0]
@@ -212,22 +220,32 @@ fn a_shared_tmpfs_of_which_the_container_uses_nothing_is_not_in_the_way() {
     let mut scan = scan_of(vec![cwd]);
     scan.map.share(2, vec![]);
     let plan = plan(&scan, gone);
-    assert_eq!(plan.refusals(None), vec![]);
+    assert_eq!(plan.refusals(&Intent::default()), vec![]);
     assert_eq!(plan.files[0].decision, Decision::Stays);
 }
 
 #[test]
 fn exec_sessions_are_in_the_way_of_an_exit_only() {
+    let exit = Intent {
+        exit: true,
+        ..Intent::default()
+    };
     let mut scan = scan_of(vec![]);
-    assert_eq!(plan(&scan, gone).lost_at_exit(), None);
+    assert_eq!(plan(&scan, gone).refusals(&exit), vec![]);
     scan.exec_sessions.push(ExecSession {
         pid: 9,
         command: "bash".into(),
     });
     let plan = plan(&scan, gone);
-    assert_eq!(plan.refusals(None), vec![]);
-    let refusal = plan.lost_at_exit().unwrap().to_string();
+    assert_eq!(plan.refusals(&Intent::default()), vec![]);
+    let refused = plan.refusals(&exit);
+    let refusal = refused[0].to_string();
     assert!(refusal.contains("pid 9 (bash)") && refusal.contains(LOSE_EXEC_SESSIONS));
+    let allowed = Intent {
+        lose_exec_sessions: true,
+        ..exit
+    };
+    assert_eq!(plan.refusals(&allowed), vec![]);
 }
 
 #[test]

@@ -1,0 +1,131 @@
+//! What forbids a checkpoint, with the remedy. Pure.
+
+use std::path::Path;
+
+use super::{Decision, FilePlan, RemapPlan};
+use crate::intent::{Intent, LOSE_EXEC_SESSIONS};
+use crate::mountmap::{Mount, MountClass};
+
+/// Why a checkpoint is refused before anything is touched.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    /// What is in the way: the mount or the file, and who holds it.
+    pub what: String,
+    /// What the operator can do.
+    pub remedy: String,
+}
+
+impl std::fmt::Display for Refusal {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}; {}", self.what, self.remedy)
+    }
+}
+
+impl RemapPlan {
+    /// Everything that forbids a checkpoint as intended; empty if it may go ahead.
+    #[must_use]
+    pub fn refusals(&self, intent: &Intent) -> Vec<Refusal> {
+        let shared = self
+            .map
+            .mounts
+            .iter()
+            .filter_map(|mount| self.shared_refusal(mount));
+        let files = self
+            .files
+            .iter()
+            .filter_map(|file| file_refusal(file, intent.ghost_limit_bytes));
+        let sessions = self.lost_at_exit(intent);
+        shared.chain(files).chain(sessions).collect()
+    }
+
+    /// What an end of the container with the checkpoint would lose: the tasks that `exec` put into
+    /// it, which CRIU does not dump.
+    fn lost_at_exit(&self, intent: &Intent) -> Option<Refusal> {
+        if !intent.exit || intent.lose_exec_sessions {
+            return None;
+        }
+        let sessions: Vec<String> = self
+            .exec_sessions
+            .iter()
+            .map(|session| format!("pid {} ({})", session.pid, session.command))
+            .collect();
+        (!sessions.is_empty()).then(|| Refusal {
+            what: format!(
+                "it is to end with the checkpoint, and processes of exec sessions would be lost: {}",
+                sessions.join(", ")
+            ),
+            remedy: format!("end them, or set the annotation {LOSE_EXEC_SESSIONS}=true"),
+        })
+    }
+
+    /// A shared tmpfs is in the way if the container holds a file there: it could not be carried
+    /// without what belongs to the others.
+    fn shared_refusal(&self, mount: &Mount) -> Option<Refusal> {
+        let MountClass::ExternalTmpfsShared { others } = &mount.class else {
+            return None;
+        };
+        let others: Vec<String> = others.iter().map(ToString::to_string).collect();
+        let on_it = |file: &&FilePlan| file.decision == Decision::Shared && file.is_on(mount);
+        let own: Vec<String> = self
+            .files
+            .iter()
+            .filter(on_it)
+            .map(FilePlan::held)
+            .collect();
+        if own.is_empty() {
+            return None;
+        }
+        Some(Refusal {
+            what: format!(
+                "the tmpfs at {} (from {}), where the container uses {}, is used by processes outside the container as well: {}",
+                mount.destination.display(),
+                mount.source.as_deref().unwrap_or(Path::new("?")).display(),
+                own.join(", "),
+                others.join(", ")
+            ),
+            remedy: "stop them, or give the container a tmpfs of its own".into(),
+        })
+    }
+}
+
+impl FilePlan {
+    fn is_on(&self, mount: &Mount) -> bool {
+        self.mount
+            .as_ref()
+            .is_some_and(|point| point.0 == mount.destination)
+    }
+
+    /// The inode and its holders, for messages.
+    fn held(&self) -> String {
+        let holders: Vec<String> = self
+            .holders
+            .iter()
+            .map(|holder| {
+                let name = crate::text::escape(&holder.name);
+                format!("pid {} by {} on {name}", holder.pid, holder.by)
+            })
+            .collect();
+        format!("inode {} held by {}", self.inode, holders.join(", "))
+    }
+}
+
+fn file_refusal(file: &FilePlan, ghost_limit_bytes: Option<u64>) -> Option<Refusal> {
+    match &file.decision {
+        Decision::Unsupported { reason, remedy } => Some(Refusal {
+            what: format!("{}: {reason}", file.held()),
+            remedy: remedy.clone(),
+        }),
+        Decision::Ghost => {
+            let limit = ghost_limit_bytes.filter(|limit| *limit < file.allocated_bytes)?;
+            Some(Refusal {
+                what: format!(
+                    "{} has no name and {} bytes, and the CRIU configuration limits such files to {limit} bytes",
+                    file.held(),
+                    file.allocated_bytes
+                ),
+                remedy: "raise or remove ghost-limit there".into(),
+            })
+        }
+        _ => None,
+    }
+}
