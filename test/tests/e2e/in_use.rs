@@ -75,7 +75,10 @@ fn listener(context: &Context) -> Result<()> {
     shm.clear()?;
 
     let socket = shm.file("neighbour");
-    let line = format!("exec socat UNIX-LISTEN:{socket},fork EXEC:'echo theirs'");
+    // It answers with a file: what a program says that ends at once, socat may lose.
+    let answer = format!("{}/answer", context.dir()?);
+    context.a().write_file(&answer, "theirs\n")?;
+    let line = format!("exec socat -U UNIX-LISTEN:{socket},fork OPEN:{answer},rdonly");
     let neighbour = hold(context, &shm, &line)?;
     ctr.restore(ID, IMAGE)?;
     let answer = context
