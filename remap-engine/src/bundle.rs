@@ -145,13 +145,13 @@ impl Bundle {
 /// dump and restore, and keeps what the user had put there in [`USER_ANNOTATION`].
 ///
 /// Must run before the runtime creates the container: runc remembers the annotations of that
-/// moment. A bundle that is adopted already stays as it is. Between dumps the file holds just what
+/// moment. A bundle that is adopted already stays as it is. Returns what the bundle says now. Between dumps the file holds just what
 /// the user configured, for who calls the runtime by hand.
 ///
 /// # Errors
 /// `config.json` cannot be read or replaced, or the user's configuration cannot be read;
 /// `config.json` is as it was.
-pub fn adopt(bundle: &Path) -> Result<(), AdoptError> {
+pub fn adopt(bundle: &Path) -> Result<Bundle, AdoptError> {
     let users = Bundle::load(bundle)?;
     let user_config = UserConfig::load(users.user_criu_config())?;
     let work = WorkDir::of(bundle);
@@ -176,7 +176,8 @@ pub fn adopt(bundle: &Path) -> Result<(), AdoptError> {
     edit().map_err(|source| AdoptError::Config {
         path: path.clone(),
         source,
-    })
+    })?;
+    Ok(Bundle::load(bundle)?)
 }
 
 fn replace(path: &Path, contents: &[u8], mode: Permissions) -> io::Result<()> {

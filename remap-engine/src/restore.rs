@@ -102,13 +102,19 @@ fn run(
         work_dir,
         ..
     } = request;
-    let limit = time_limit::of(bundle, time_limit::RESTORE)?;
+    let limit = time_limit::RESTORE.of(bundle)?;
     let half = HalfRestored::begin(&bundle.path, image_dir, work_dir)?;
     let (ended, end) = watchdog::end_signal()?;
     let (watched, restored) = std::thread::scope(|scope| {
         let watch = scope.spawn(|| {
             let abort = || restorer.abort();
-            watchdog::watch(ended.as_fd(), limit, time_limit::RESTORE, image_dir, abort)
+            watchdog::watch(
+                ended.as_fd(),
+                limit,
+                time_limit::RESTORE.annotation,
+                image_dir,
+                abort,
+            )
         });
         let restored = restorer.restore(options);
         drop(end);

@@ -4,6 +4,7 @@ use std::{
     collections::HashMap,
     path::PathBuf,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use serde_json::Value;
@@ -37,6 +38,8 @@ pub(crate) struct Container {
     pub(crate) checkpoint: Option<PathBuf>,
     /// Whether other processes may outlive its init.
     pub(crate) shares_pid_namespace: bool,
+    /// How long its tasks may take to freeze; `None` for as long as they like.
+    pub(crate) freeze_limit: Option<Duration>,
     /// Its state.
     pub(crate) machine: Machine,
     /// Its init.

@@ -23,6 +23,7 @@ use tracing::Span;
 use crate::{
     container::Container,
     criu_log::{self, CriuFailed},
+    freezer,
     launch::{LaunchError, Launched},
     runc::{self, Call, CheckpointArgs, CriuFlags, RestoreArgs, RuncStatus},
     shim::Shim,
@@ -162,13 +163,13 @@ impl Dumper for RuncDumper {
         if self.before == Status::Paused {
             return Ok(false);
         }
-        self.run(&Call::Pause)?;
+        self.handle.block_on(freezer::freeze(&self.container))?;
         Ok(true)
     }
 
     fn freeze_again(&self) -> Result<(), BoxError> {
         if self.state()? == RuncStatus::Running {
-            self.run(&Call::Pause)?;
+            self.handle.block_on(freezer::freeze(&self.container))?;
         }
         Ok(())
     }

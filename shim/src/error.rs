@@ -4,12 +4,13 @@ use containerd_shim_protos::ttrpc::{self, Code};
 use remap_engine::{
     bundle::AdoptError,
     phase::{BoxError, Phase, PhaseError, report},
+    time_limit::TimeLimitError,
 };
 use thiserror::Error;
 
 use crate::{
-    bundle::BundleError, io::IoError, mounts::MountError, options::OptionsError,
-    reaper::ReaperError, runc::RuncError, status::Refused,
+    bundle::BundleError, freezer::FreezeError, io::IoError, mounts::MountError,
+    options::OptionsError, reaper::ReaperError, runc::RuncError, status::Refused,
 };
 
 /// Why a request failed.
@@ -104,6 +105,12 @@ pub(crate) enum TaskError {
         #[source]
         source: RuncError,
     },
+    /// A pause; the wording is the Go shim's.
+    #[error("OCI runtime pause failed")]
+    Freeze(#[from] FreezeError),
+    /// An annotation of the bundle.
+    #[error(transparent)]
+    TimeLimit(#[from] TimeLimitError),
     /// A checkpoint or a restore.
     #[error("{what} failed")]
     Engine {
@@ -177,6 +184,7 @@ impl TaskError {
             Self::NotRolledBack(_) => Code::FAILED_PRECONDITION,
             Self::Signal { .. }
             | Self::Invalid { .. }
+            | Self::TimeLimit(_)
             | Self::Options(OptionsError::Type { .. } | OptionsError::Decode { .. })
             | Self::Io(IoError::Scheme { .. } | IoError::Input { .. }) => Code::INVALID_ARGUMENT,
             Self::Engine { source, .. } => match source.phase {
@@ -185,6 +193,7 @@ impl TaskError {
             },
             Self::Internal => Code::INTERNAL,
             Self::Runc { .. }
+            | Self::Freeze(_)
             | Self::Options(OptionsError::File { .. })
             | Self::Io(
                 IoError::Open { .. }

@@ -4,12 +4,14 @@
 mod args;
 mod bootstrap;
 mod bundle;
+mod cgroup;
 mod container;
 mod criu_log;
 mod delete;
 mod engine;
 mod error;
 mod events;
+mod freezer;
 mod info;
 mod io;
 mod launch;

@@ -30,7 +30,7 @@ pub(super) fn dump(
     plan: &RemapPlan,
 ) -> Result<Held, PhaseError> {
     let mounts = prepared.tasks.open(plan)?;
-    let limit = Phase::Dump.run(|| time_limit::of(&prepared.tasks.bundle, time_limit::DUMP))?;
+    let limit = Phase::Dump.run(|| time_limit::DUMP.of(&prepared.tasks.bundle))?;
     let hold = Phase::Dump.run(|| Hold::prepare(&prepared.work.hold(), &request.script))?;
     let script = hold.script();
     let _config = Phase::Dump.run(|| ConfigForDump::write(prepared, &hold, plan))?;
@@ -92,7 +92,13 @@ fn run(
     std::thread::scope(|scope| {
         let watch = scope.spawn(|| {
             let abort = || dumper.abort();
-            watchdog::watch(ended.as_fd(), limit, time_limit::DUMP, images, abort)
+            watchdog::watch(
+                ended.as_fd(),
+                limit,
+                time_limit::DUMP.annotation,
+                images,
+                abort,
+            )
         });
         let dump = scope.spawn(|| {
             let _end = end;

@@ -1,7 +1,6 @@
 //! A container's figures, in the messages that containerd's clients know: one for cgroup v1 and
 //! one for the unified hierarchy.
 
-mod cgroup;
 mod file;
 mod v1;
 mod v2;
@@ -10,7 +9,7 @@ use std::io;
 
 use containerd_shim_protos::protobuf::{Message, well_known_types::any::Any};
 
-use self::cgroup::Cgroup;
+use crate::cgroup::Cgroup;
 
 /// The figures of the cgroup that process `pid` is in. It is looked up anew each time, so that a
 /// restored container is found too, wherever CRIU has put it.

@@ -4,6 +4,7 @@
 use std::{path::PathBuf, sync::Arc};
 
 use containerd_shim_protos::api::{CreateTaskRequest, CreateTaskResponse};
+use remap_engine::time_limit;
 
 use crate::{
     bundle::{self, Bundle},
@@ -65,7 +66,8 @@ fn prepare(shim: &Shim, request: &CreateTaskRequest) -> Result<Container, TaskEr
     let options = Options::from_any(request.options.as_ref())?;
     let bundle = Bundle::new(&request.bundle);
     options.save(bundle.path())?;
-    remap_engine::bundle::adopt(bundle.path())?;
+    let adopted = remap_engine::bundle::adopt(bundle.path())?;
+    time_limit::check(&adopted)?;
     let config = bundle.config()?;
     let checkpoint = [&request.checkpoint, &options.criu_image_path]
         .into_iter()
@@ -86,6 +88,7 @@ fn prepare(shim: &Shim, request: &CreateTaskRequest) -> Result<Container, TaskEr
         ),
         checkpoint: checkpoint.map(PathBuf::from),
         shares_pid_namespace: bundle::shares_pid_namespace(&config),
+        freeze_limit: time_limit::FREEZE.of(&adopted)?,
         machine: Machine::created(),
         init: Process::new(String::new(), stdio),
         execs: std::sync::Mutex::default(),

@@ -5,9 +5,8 @@ use std::sync::Arc;
 use containerd_shim_protos::api::{Empty, PauseRequest, ResumeRequest};
 
 use crate::{
-    container::Container,
     error::TaskError,
-    events,
+    events, freezer,
     runc::Call,
     shim::Shim,
     status::{Op, Status},
@@ -19,7 +18,9 @@ use crate::{
 /// [`TaskError`]; it runs on then.
 pub(super) async fn pause(shim: Arc<Shim>, request: PauseRequest) -> Result<Empty, TaskError> {
     let container = shim.container(&request.id)?;
-    change(&container, Op::Pause, &Call::Pause, Status::Paused).await?;
+    let permit = container.begin(Op::Pause).await?;
+    freezer::freeze(&container).await?;
+    permit.commit(Status::Paused);
     shim.publisher.publish(events::paused(&container.id));
     Ok(Empty::new())
 }
@@ -30,21 +31,13 @@ pub(super) async fn pause(shim: Arc<Shim>, request: PauseRequest) -> Result<Empt
 /// [`TaskError`]; it stays frozen then.
 pub(super) async fn resume(shim: Arc<Shim>, request: ResumeRequest) -> Result<Empty, TaskError> {
     let container = shim.container(&request.id)?;
-    change(&container, Op::Resume, &Call::Resume, Status::Running).await?;
+    let permit = container.begin(Op::Resume).await?;
+    let resumed = container.runc.run(&Call::Resume).await;
+    resumed.map_err(|source| TaskError::Runc {
+        action: "resume",
+        source,
+    })?;
+    permit.commit(Status::Running);
     shim.publisher.publish(events::resumed(&container.id));
     Ok(Empty::new())
-}
-
-async fn change(container: &Container, op: Op, call: &Call, to: Status) -> Result<(), TaskError> {
-    let permit = container.begin(op).await?;
-    container
-        .runc
-        .run(call)
-        .await
-        .map_err(|source| TaskError::Runc {
-            action: call.name(),
-            source,
-        })?;
-    permit.commit(to);
-    Ok(())
 }

@@ -13,7 +13,7 @@ const MOUNT: &str = "/sys/fs/cgroup";
 
 /// The directory of each controller, or the one of all.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Cgroup {
+pub(crate) enum Cgroup {
     /// cgroup v1, beside an empty unified hierarchy or not: by controller.
     V1(HashMap<String, PathBuf>),
     /// The unified hierarchy.
@@ -25,7 +25,7 @@ impl Cgroup {
     ///
     /// # Errors
     /// When the process is gone.
-    pub(super) fn of(pid: u32) -> io::Result<Self> {
+    pub(crate) fn of(pid: u32) -> io::Result<Self> {
         let membership = std::fs::read(format!("/proc/{pid}/cgroup"))?;
         parse(&membership, Path::new(MOUNT)).ok_or_else(|| {
             io::Error::new(

@@ -1,0 +1,181 @@
+//! Tasks that do not freeze, and what keeps them.
+
+use std::fmt;
+
+/// Where the kernel keeps a frozen task: cgroup v1 and the unified hierarchy
+/// (`kernel/freezer.c`, `kernel/signal.c`).
+const FROZEN: [&str; 2] = ["__refrigerator", "do_freezer_trap"];
+
+/// Where cgroup v1 freezes a task without waking it (`TASK_FREEZABLE`): it stays there, and looks
+/// as if it slept uninterruptibly (`fs/proc/array.c`).
+const FROZEN_IN_SLEEP: [&str; 16] = [
+    "futex_do_wait",
+    "futex_wait_queue",
+    "do_nanosleep",
+    "hrtimer_nanosleep",
+    "common_nsleep",
+    "ep_poll",
+    "do_epoll_wait",
+    "poll_schedule_timeout",
+    "do_sys_poll",
+    "do_select",
+    "do_sigtimedwait",
+    "unix_stream_data_wait",
+    "unix_stream_read_generic",
+    "kernel_clone",
+    "do_signal_stop",
+    "ptrace_stop",
+];
+
+/// A task that does not freeze.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct StuckTask {
+    /// The thread, in the shim's pid namespace.
+    pub(super) pid: i32,
+    /// Its command name.
+    command: String,
+    /// The kernel's function in which it waits (proc_pid_wchan(5)); empty or `0` if it runs.
+    place: String,
+}
+
+/// What is known of the thread `pid`; `None` if it is frozen or has ended.
+pub(super) fn look_at(pid: i32) -> Option<StuckTask> {
+    let read = |name: &str| std::fs::read(format!("/proc/{pid}/{name}")).ok();
+    let text = |bytes: Vec<u8>| String::from_utf8_lossy(bytes.trim_ascii()).into_owned();
+    let state = state(&read("stat")?)?;
+    let place = text(read("wchan")?);
+    let command = text(read("comm")?);
+    let place_is = |known: &[&str]| known.contains(&place.as_str());
+    let ended = matches!(state, b'Z' | b'X');
+    let frozen = place_is(&FROZEN) || (state == b'D' && place_is(&FROZEN_IN_SLEEP));
+    (!ended && !frozen).then_some(StuckTask {
+        pid,
+        command,
+        place,
+    })
+}
+
+/// The state letter: it follows the command name, which is in parentheses and may hold any byte
+/// (proc_pid_stat(5)).
+fn state(stat: &[u8]) -> Option<u8> {
+    let rest = stat.rsplit(|byte| *byte == b')').next()?;
+    rest.trim_ascii_start().first().copied()
+}
+
+/// The tasks that were stuck whenever somebody looked; if each look found others, the last ones.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub(crate) struct Stuck {
+    always: Option<Vec<StuckTask>>,
+    last: Vec<StuckTask>,
+}
+
+impl Stuck {
+    /// Another look: who is frozen by now was only slow.
+    pub(super) fn look(&mut self, tasks: Vec<StuckTask>) {
+        match &mut self.always {
+            None => self.always = Some(tasks.clone()),
+            Some(known) => known.retain(|task| tasks.iter().any(|other| other.pid == task.pid)),
+        }
+        self.last = tasks;
+    }
+
+    /// Whether tasks were being frozen at all when somebody looked.
+    pub(super) fn is_known(&self) -> bool {
+        self.always.is_some()
+    }
+}
+
+impl fmt::Display for Stuck {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let always = self.always.as_deref().filter(|tasks| !tasks.is_empty());
+        let tasks = always.unwrap_or(&self.last);
+        for (index, task) in tasks.iter().enumerate() {
+            let comma = if index == 0 { "" } else { ", " };
+            write!(f, "{comma}{task}")?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for StuckTask {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            pid,
+            command,
+            place,
+        } = self;
+        let command = command.escape_debug();
+        match place.as_str() {
+            "" | "0" => write!(f, "task {pid} ({command}), which runs in the kernel"),
+            place => write!(
+                f,
+                "task {pid} ({command}), which waits in {place}{}",
+                waits_for(place)
+            ),
+        }
+    }
+}
+
+/// What a task waits for in a function of the kernel, as far as its name says.
+fn waits_for(place: &str) -> &'static str {
+    let is_of = |words: &[&str]| words.iter().any(|word| place.contains(word));
+    if is_of(&["fuse", "request_wait_answer"]) {
+        " for a FUSE server that does not answer (is it frozen itself?)"
+    } else if is_of(&["nfs", "rpc_"]) {
+        " for an NFS server that does not answer"
+    } else if is_of(&[
+        "folio",
+        "io_schedule",
+        "bio",
+        "jbd2",
+        "ext4",
+        "xfs",
+        "btrfs",
+    ]) {
+        " for a disk"
+    } else {
+        ""
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn task(pid: i32, place: &str) -> StuckTask {
+        StuckTask {
+            pid,
+            command: "a b".into(),
+            place: place.into(),
+        }
+    }
+
+    #[test]
+    fn who_freezes_late_is_not_stuck() {
+        let mut stuck = Stuck::default();
+        assert!(!stuck.is_known());
+        stuck.look(vec![task(1, "x"), task(2, "request_wait_answer")]);
+        stuck.look(vec![task(2, "request_wait_answer"), task(3, "x")]);
+        assert_eq!(
+            stuck.to_string(),
+            "task 2 (a b), which waits in request_wait_answer for a FUSE server that does not \
+             answer (is it frozen itself?)"
+        );
+        stuck.look(vec![task(4, "x")]);
+        assert_eq!(stuck.to_string(), "task 4 (a b), which waits in x");
+    }
+
+    #[test]
+    fn the_state_follows_any_command_name() {
+        assert_eq!(state(b"7 (a) R (x)) D 1 2"), Some(b'D'));
+        assert_eq!(state(b""), None);
+        assert_eq!(state(b"7 (a)"), None);
+    }
+
+    #[test]
+    fn a_task_that_runs_is_not_frozen_and_one_that_is_gone_is_none() {
+        let own = look_at(nix::unistd::gettid().as_raw()).unwrap();
+        assert!(own.to_string().contains("runs in the kernel"), "{own}");
+        assert_eq!(look_at(i32::MAX), None);
+    }
+}
