@@ -4,12 +4,18 @@
 use std::{
     fs, io,
     path::{Path, PathBuf},
+    time::Duration,
 };
+
+use tokio::time;
 
 use super::stuck::{self, StuckTask};
 use crate::cgroup::Cgroup;
 
-/// Those of one container; without them nobody is named, and runc alone thaws.
+/// A task that can freeze has done so after this time.
+const TO_FREEZE: Duration = Duration::from_millis(100);
+
+/// Those of one container; without them nobody is named.
 #[derive(Debug)]
 pub(super) struct Control(Option<Files>);
 
@@ -18,8 +24,8 @@ struct Files {
     directory: PathBuf,
     /// Says and sets whether tasks are frozen.
     state: &'static str,
-    /// What `state` holds while tasks are being frozen, and not all are.
-    freezing: &'static str,
+    /// What freezes them.
+    freeze: &'static str,
     /// What thaws them.
     thaw: &'static str,
     /// Lists the threads.
@@ -33,24 +39,24 @@ impl Control {
         Self(cgroup.ok().and_then(Files::of))
     }
 
-    /// The tasks that are not frozen although they should be; `None` if nobody asks them to be.
-    pub(super) fn unfrozen(&self) -> Option<Vec<StuckTask>> {
-        let files = self.0.as_ref()?;
-        if !files.is_freezing() {
-            return None;
+    /// The tasks that do not freeze when they are told to. Afterwards all of them run.
+    pub(super) async fn who_is_stuck(&self) -> Vec<StuckTask> {
+        let Some(files) = &self.0 else {
+            return Vec::new();
+        };
+        if let Err(error) = files.write(files.freeze) {
+            tracing::debug!(%error, "there is nothing to freeze");
+            return Vec::new();
         }
+        time::sleep(TO_FREEZE).await;
         let mut tasks = Vec::new();
-        files.collect(&files.directory, &mut tasks).ok()?;
-        // Thawed meanwhile, they would all look stuck.
-        files.is_freezing().then_some(tasks)
-    }
-
-    /// Lets all tasks run, as they did before; what is not frozen stays as it is.
-    pub(super) fn thaw(&self) {
-        let Some(files) = &self.0 else { return };
-        if let Err(error) = fs::write(files.directory.join(files.state), files.thaw) {
+        if let Err(error) = files.collect(&files.directory, &mut tasks) {
+            tracing::debug!(%error, "cannot list the tasks");
+        }
+        if let Err(error) = files.write(files.thaw) {
             tracing::warn!(%error, directory = %files.directory.display(), "cannot thaw");
         }
+        tasks
     }
 }
 
@@ -60,23 +66,22 @@ impl Files {
             Cgroup::V1(mut paths) => Self {
                 directory: paths.remove("freezer")?,
                 state: "freezer.state",
-                freezing: "FREEZING",
+                freeze: "FROZEN",
                 thaw: "THAWED",
                 threads: "tasks",
             },
             Cgroup::V2(directory) => Self {
                 directory,
                 state: "cgroup.freeze",
-                freezing: "1",
+                freeze: "1",
                 thaw: "0",
                 threads: "cgroup.threads",
             },
         })
     }
 
-    fn is_freezing(&self) -> bool {
-        fs::read_to_string(self.directory.join(self.state))
-            .is_ok_and(|state| state.trim() == self.freezing)
+    fn write(&self, state: &str) -> io::Result<()> {
+        fs::write(self.directory.join(self.state), state)
     }
 
     /// The stuck ones of a cgroup and those below it.
@@ -98,33 +103,30 @@ impl Files {
 mod tests {
     use super::*;
 
-    fn files(directory: &Path) -> Control {
+    fn control(directory: &Path) -> Control {
         let paths = [("freezer".to_owned(), directory.to_owned())];
         Control(Files::of(Cgroup::V1(paths.into())))
     }
 
-    #[test]
-    fn tasks_are_named_while_they_are_being_frozen_only() {
+    #[tokio::test]
+    async fn who_runs_is_named_and_the_rest_is_thawed() {
         let dir = tempfile::tempdir().unwrap();
-        let control = files(dir.path());
-        // This thread runs, so it is not frozen.
+        // This thread runs, so it is not frozen; it is in a cgroup below.
         let own = nix::unistd::gettid();
-        fs::write(dir.path().join("tasks"), format!("{own}\n")).unwrap();
-        fs::write(dir.path().join("freezer.state"), "FREEZING\n").unwrap();
-        let tasks = control.unfrozen().unwrap();
+        fs::create_dir(dir.path().join("below")).unwrap();
+        fs::write(dir.path().join("tasks"), "").unwrap();
+        fs::write(dir.path().join("below/tasks"), format!("{own}\n")).unwrap();
+        let tasks = control(dir.path()).who_is_stuck().await;
         assert_eq!(tasks[0].pid, own.as_raw());
-        control.thaw();
-        assert_eq!(control.unfrozen(), None);
-        assert_eq!(
-            fs::read(dir.path().join("freezer.state")).unwrap(),
-            b"THAWED"
-        );
+        let state = fs::read(dir.path().join("freezer.state")).unwrap();
+        assert_eq!(state, b"THAWED");
     }
 
-    #[test]
-    fn without_the_controller_nothing_is_done() {
-        let control = Control(Files::of(Cgroup::V1([].into())));
-        control.thaw();
-        assert_eq!(control.unfrozen(), None);
+    #[tokio::test]
+    async fn without_the_controller_or_the_container_nobody_is_named() {
+        let none = Control(Files::of(Cgroup::V1([].into())));
+        assert_eq!(none.who_is_stuck().await, []);
+        let gone = control(Path::new("/nonexistent"));
+        assert_eq!(gone.who_is_stuck().await, []);
     }
 }

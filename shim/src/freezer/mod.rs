@@ -15,9 +15,6 @@ use crate::{
     runc::{Call, RuncError},
 };
 
-/// How often is looked who is not frozen yet, while runc waits for that.
-const LOOK: Duration = Duration::from_millis(20);
-
 /// The tasks run for so long between two attempts.
 const BETWEEN: Duration = Duration::from_millis(100);
 
@@ -41,63 +38,58 @@ pub(crate) enum FreezeError {
     Runc(#[from] RuncError),
 }
 
-/// Freezes all tasks of a container, within its limit. runc gives up after 0.2 s on cgroup v1 and
-/// after 10 s on v2 (`cgroups/fs/freezer.go`, `fs2/freezer.go`); a task that waits for a slow disk
-/// may need longer, so it is tried again until the limit is over.
+/// Freezes all tasks of a container, within its limit. runc gives up after 0.2 s or more on cgroup
+/// v1 and after 10 s on v2 (`cgroups/fs/freezer.go`, `fs2/freezer.go`); a task that waits for a slow
+/// disk may need longer, so it is tried again until the limit is over.
 ///
 /// # Errors
 /// [`FreezeError`]; the tasks run.
 pub(crate) async fn freeze(container: &Container) -> Result<(), FreezeError> {
     let begun = Instant::now();
     let control = Control::of(container.init.pid());
-    let expired = |limit: &Duration| begun.elapsed() >= *limit;
     loop {
-        let Err((source, stuck)) = attempt(container, &control, begun).await else {
+        let Err(source) = attempt(container, begun).await else {
             return Ok(());
         };
-        control.thaw();
-        if !stuck.is_known() {
+        let stuck = control.who_is_stuck().await;
+        if stuck.is_empty() && !is_about_freezing(&source) {
             return Err(source.into());
         }
-        if let Some(limit) = container.freeze_limit.filter(expired) {
-            return Err(FreezeError::Stuck { limit, stuck });
+        tracing::debug!(id = container.id, %source, ?stuck, "not frozen yet");
+        match container.freeze_limit {
+            Some(limit) if begun.elapsed() >= limit && stuck.is_empty() => {
+                return Err(source.into());
+            }
+            Some(limit) if begun.elapsed() >= limit => {
+                return Err(FreezeError::Stuck {
+                    limit,
+                    stuck: Stuck(stuck),
+                });
+            }
+            _ => time::sleep(BETWEEN).await,
         }
-        tracing::debug!(id = container.id, %stuck, "not frozen yet");
-        time::sleep(BETWEEN).await;
     }
 }
 
-/// Runs `runc pause` once, and watches the tasks meanwhile. A runc that is still at it when the
-/// container's limit is over is killed.
-async fn attempt(
-    container: &Container,
-    control: &Control,
-    begun: Instant,
-) -> Result<(), (RuncError, Stuck)> {
-    let mut stuck = Stuck::default();
-    let pausing = match container.runc.start(&Call::Pause) {
-        Ok(pausing) => pausing,
-        Err(error) => return Err((error, stuck)),
-    };
+/// Whether runc failed because tasks did not stop, and not for another reason.
+fn is_about_freezing(error: &RuncError) -> bool {
+    matches!(error, RuncError::Failed { message, .. } if message.contains("freez"))
+}
+
+/// Runs `runc pause` once. A runc that is still at it when the container's limit is over is killed.
+async fn attempt(container: &Container, begun: Instant) -> Result<(), RuncError> {
+    let pausing = container.runc.start(&Call::Pause)?;
     let pid = pausing.pid();
     let paused = pausing.output();
     tokio::pin!(paused);
-    let mut looks = time::interval(LOOK);
-    loop {
-        tokio::select! {
-            biased;
-            result = &mut paused => return result.map(drop).map_err(|error| (error, stuck)),
-            _ = looks.tick() => {}
+    if let Some(limit) = container.freeze_limit {
+        let left = limit.saturating_sub(begun.elapsed());
+        if let Ok(result) = time::timeout(left, &mut paused).await {
+            return result.map(drop);
         }
-        if let Some(tasks) = control.unfrozen() {
-            stuck.look(tasks);
-        }
-        if container
-            .freeze_limit
-            .is_some_and(|limit| begun.elapsed() >= limit)
-            && let Err(error) = container.runc.kill(pid)
-        {
+        if let Err(error) = container.runc.kill(pid) {
             tracing::debug!(%error, "runc ended before it was killed");
         }
     }
+    paused.await.map(drop)
 }

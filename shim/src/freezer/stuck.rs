@@ -62,34 +62,13 @@ fn state(stat: &[u8]) -> Option<u8> {
     rest.trim_ascii_start().first().copied()
 }
 
-/// The tasks that were stuck whenever somebody looked; if each look found others, the last ones.
-#[derive(Debug, Default, Clone, PartialEq, Eq)]
-pub(crate) struct Stuck {
-    always: Option<Vec<StuckTask>>,
-    last: Vec<StuckTask>,
-}
-
-impl Stuck {
-    /// Another look: who is frozen by now was only slow.
-    pub(super) fn look(&mut self, tasks: Vec<StuckTask>) {
-        match &mut self.always {
-            None => self.always = Some(tasks.clone()),
-            Some(known) => known.retain(|task| tasks.iter().any(|other| other.pid == task.pid)),
-        }
-        self.last = tasks;
-    }
-
-    /// Whether tasks were being frozen at all when somebody looked.
-    pub(super) fn is_known(&self) -> bool {
-        self.always.is_some()
-    }
-}
+/// Tasks that do not freeze, for a message.
+#[derive(Debug)]
+pub(crate) struct Stuck(pub(super) Vec<StuckTask>);
 
 impl fmt::Display for Stuck {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let always = self.always.as_deref().filter(|tasks| !tasks.is_empty());
-        let tasks = always.unwrap_or(&self.last);
-        for (index, task) in tasks.iter().enumerate() {
+        for (index, task) in self.0.iter().enumerate() {
             let comma = if index == 0 { "" } else { ", " };
             write!(f, "{comma}{task}")?;
         }
@@ -151,18 +130,13 @@ mod tests {
     }
 
     #[test]
-    fn who_freezes_late_is_not_stuck() {
-        let mut stuck = Stuck::default();
-        assert!(!stuck.is_known());
-        stuck.look(vec![task(1, "x"), task(2, "request_wait_answer")]);
-        stuck.look(vec![task(2, "request_wait_answer"), task(3, "x")]);
+    fn the_message_says_what_is_waited_for() {
+        let stuck = Stuck(vec![task(2, "request_wait_answer"), task(3, "x")]);
         assert_eq!(
             stuck.to_string(),
             "task 2 (a b), which waits in request_wait_answer for a FUSE server that does not \
-             answer (is it frozen itself?)"
+             answer (is it frozen itself?), task 3 (a b), which waits in x"
         );
-        stuck.look(vec![task(4, "x")]);
-        assert_eq!(stuck.to_string(), "task 4 (a b), which waits in x");
     }
 
     #[test]

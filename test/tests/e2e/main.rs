@@ -39,6 +39,7 @@ mod criu_conf;
 mod dump_failure;
 mod exit;
 mod exported;
+mod freeze;
 mod host_end;
 mod hosts;
 mod in_use;
@@ -77,6 +78,7 @@ const SCENARIOS: &[&[Scenario]] = &[
     leave_running::SCENARIOS,
     exit::SCENARIOS,
     refusal::SCENARIOS,
+    freeze::SCENARIOS,
     dump_failure::SCENARIOS,
     meanwhile::SCENARIOS,
     interrupted::SCENARIOS,

@@ -1,0 +1,123 @@
+//! A container that cannot be frozen: it goes on, and the error says which task is in the way.
+
+use anyhow::{Context as _, Result, ensure};
+use remap_test::{Background, Host, Runtime, wait};
+
+use crate::context::Context;
+use crate::scenario::Scenario;
+use crate::shm::Shm;
+use crate::workload::{ID, LIMIT, Workload};
+
+/// See [`crate::SCENARIOS`].
+pub(crate) const SCENARIOS: &[Scenario] =
+    &[Scenario::new("freeze::fuse", fuse).runtimes(&[Runtime::Remap, Runtime::DropIn])];
+
+const IMAGE: &str = "remap.test/freeze:1";
+
+/// The annotation that limits the time.
+const SECONDS: &str = "io.remap.freeze-timeout-seconds";
+
+/// Where the container has the file system.
+const MOUNT: &str = "/fuse";
+
+const SERVER: &str = include_str!("../../workloads/fuse_server.py");
+
+/// A task waits for a FUSE server that does not answer: the kernel cannot freeze it
+/// (`request_wait_answer`).
+fn fuse(context: &Context) -> Result<()> {
+    let (ctr, dir) = (context.ctr(), context.dir()?);
+    let server = Server::start(context.a(), &dir)?;
+    let shm = Shm::mount(context.a(), ID)?;
+    let workload = Workload::start_by(context, &shm, "sem-creator-first", |run| {
+        run.annotation(SECONDS, "2").bind(&server.mount, MOUNT)
+    })?;
+    let line = format!("setsid cat {MOUNT}/file </dev/null >/dev/null 2>&1 &");
+    ctr.exec(ID, &["sh", "-c", &line])?.ok()?;
+    server.wait_for_reader()?;
+    let before = workload.probe(&ctr)?;
+    let names = shm.names()?;
+
+    let error = ctr
+        .checkpoint(ID, IMAGE)
+        .err()
+        .context("it can be frozen")?
+        .to_string();
+    for part in ["within 2 s", "(cat)", "FUSE", SECONDS] {
+        ensure!(error.contains(part), "no {part:?} in {error}");
+    }
+    workload.expect_same(&ctr, &before)?;
+    shm.expect_names(&names)?;
+
+    server.answer()?;
+    let gone = || Ok(!String::from_utf8_lossy(&ctr_ps(context)?).contains("cat /fuse"));
+    ensure!(wait::until(LIMIT, gone)?, "the reader does not end");
+    ctr.checkpoint(ID, IMAGE)?;
+    workload.expect_same(&ctr, &before)?;
+    ctr.remove(ID)?;
+    ctr.remove_image(IMAGE)?;
+    server.stop()
+}
+
+/// What runs on host a.
+fn ctr_ps(context: &Context) -> Result<Vec<u8>> {
+    Ok(context
+        .a()
+        .command("ps")
+        .args(["-eo", "args"])
+        .check()?
+        .stdout)
+}
+
+/// A FUSE server on a host.
+struct Server<'h> {
+    host: &'h Host,
+    dir: String,
+    mount: String,
+    process: Background,
+}
+
+impl<'h> Server<'h> {
+    fn start(host: &'h Host, dir: &str) -> Result<Self> {
+        let (script, mount) = (format!("{dir}/fuse_server.py"), format!("{dir}/mount"));
+        host.write_file(&script, SERVER)?;
+        host.command("mkdir").arg(&mount).check()?;
+        let command = host.command("python3").args([&script, &mount, dir]);
+        let server = Self {
+            host,
+            dir: dir.to_owned(),
+            process: command.spawn()?,
+            mount,
+        };
+        let mounted = || {
+            let found = host
+                .command("mountpoint")
+                .args(["-q", &server.mount])
+                .run()?;
+            Ok(found.status.success())
+        };
+        ensure!(
+            wait::until(LIMIT, mounted)?,
+            "the FUSE server does not mount"
+        );
+        Ok(server)
+    }
+
+    fn wait_for_reader(&self) -> Result<()> {
+        let reading = self.host.path(format!("{}/reading", self.dir));
+        ensure!(
+            wait::until(LIMIT, || Ok(reading.exists()))?,
+            "nobody reads the file"
+        );
+        Ok(())
+    }
+
+    fn answer(&self) -> Result<()> {
+        self.host.write_file(&format!("{}/answer", self.dir), "")
+    }
+
+    fn stop(self) -> Result<()> {
+        self.host.command("umount").arg(&self.mount).check()?;
+        self.process.finish(LIMIT)?.ok()?;
+        Ok(())
+    }
+}
