@@ -22,7 +22,8 @@ use tracing::Span;
 
 use crate::{
     container::Container,
-    criu_log::{self, CriuFailed},
+    criu_log::{self, CriuFailed, Logs},
+    error::TaskError,
     freezer,
     launch::{LaunchError, Launched},
     runc::{self, Call, CheckpointArgs, CriuFlags, RestoreArgs, RuncStatus},
@@ -31,6 +32,12 @@ use crate::{
     task::create,
     versions,
 };
+
+/// CRIU's log of a dump, in its working directory (runc `criu_linux.go`).
+const DUMP_LOG: &str = "dump.log";
+
+/// That of a restore.
+const RESTORE_LOG: &str = "restore.log";
 
 /// The executable of this shim, also after the installed file was replaced or removed
 /// (proc_pid_exe(5)).
@@ -41,13 +48,15 @@ fn own_executable() -> PathBuf {
 /// Dumps a container by way of the engine. `before` is its state.
 ///
 /// # Errors
-/// The phase that failed. The container is as before, and nothing that was made stays.
+/// The phase that failed. The container is as before, and of what was made only CRIU's log stays.
 pub(crate) async fn dump(
     shim: &Shim,
     container: &Arc<Container>,
     before: Status,
     args: CheckpointArgs,
-) -> Result<(), PhaseError> {
+) -> Result<(), TaskError> {
+    let log = args.work_path.join(DUMP_LOG);
+    let logs = Logs::of(&shim.namespace, &container.id, log);
     let request = CheckpointRequest {
         bundle: container.bundle.path().to_owned(),
         init_pid: i32::try_from(container.init.pid()).unwrap_or_default(),
@@ -67,7 +76,12 @@ pub(crate) async fn dump(
         dumping: AtomicU32::new(0),
     };
     let span = tracing::info_span!("checkpoint", id = container.id);
-    blocking(span, move || checkpoint(&request, &dumper).map(drop)).await
+    let result = blocking(span, move || checkpoint(&request, &dumper).map(drop)).await;
+    result.map_err(|source| TaskError::Engine {
+        what: "checkpoint",
+        log: logs.keep(),
+        source,
+    })
 }
 
 /// Restores a container by way of the engine.
@@ -79,7 +93,9 @@ pub(crate) async fn bring_back(
     container: &Arc<Container>,
     image_dir: PathBuf,
     work_path: PathBuf,
-) -> Result<Launched, PhaseError> {
+) -> Result<Launched, TaskError> {
+    let log = work_path.join(RESTORE_LOG);
+    let logs = Logs::of(&shim.namespace, &container.id, log);
     let request = RestoreRequest {
         bundle: container.bundle.path().to_owned(),
         image_dir,
@@ -95,14 +111,19 @@ pub(crate) async fn bring_back(
         restoring: AtomicU32::new(0),
     };
     let span = tracing::info_span!("restore", id = container.id);
-    blocking(span, move || {
+    let result = blocking(span, move || {
         restore(&request, &restorer)?;
         let launched = restorer.launched.into_inner();
         launched
             .unwrap_or_else(PoisonError::into_inner)
             .ok_or_else(|| remap_engine::phase::Phase::Restore.failed("runc restored nothing"))
     })
-    .await
+    .await;
+    result.map_err(|source| TaskError::Engine {
+        what: "restore",
+        log: logs.keep(),
+        source,
+    })
 }
 
 async fn blocking<T: Send + 'static>(
@@ -191,14 +212,13 @@ impl Dumper for RuncDumper {
         self.dumping.store(running.pid(), Ordering::SeqCst);
         let result = self.handle.block_on(running.output());
         self.dumping.store(0, Ordering::SeqCst);
-        result.map(drop).map_err(|source| {
-            let log = self.args.work_path.join("dump.log");
-            CriuFailed::new(&log, self.container.bundle.path(), source).into()
-        })
+        result
+            .map(drop)
+            .map_err(|source| CriuFailed::new(&self.args.work_path.join(DUMP_LOG), source).into())
     }
 
     fn has_finished(&self) -> bool {
-        criu_log::says_finished(&self.args.work_path.join("dump.log"))
+        criu_log::says_finished(&self.args.work_path.join(DUMP_LOG))
     }
 
     fn abort(&self) {
@@ -243,8 +263,8 @@ impl Restorer for RuncRestorer {
         });
         let launched = self.handle.block_on(launch).map_err(|error| match error {
             LaunchError::Runc(source) => {
-                let log = self.work_path.join("restore.log");
-                BoxError::from(CriuFailed::new(&log, self.container.bundle.path(), source))
+                let log = self.work_path.join(RESTORE_LOG);
+                BoxError::from(CriuFailed::new(&log, source))
             }
             LaunchError::Other(error) => error.into(),
         })?;

@@ -9,7 +9,7 @@ use remap_engine::{
 use thiserror::Error;
 
 use crate::{
-    bundle::BundleError, freezer::FreezeError, io::IoError, mounts::MountError,
+    bundle::BundleError, criu_log::KeptLog, freezer::FreezeError, io::IoError, mounts::MountError,
     options::OptionsError, reaper::ReaperError, runc::RuncError, status::Refused,
 };
 
@@ -112,10 +112,12 @@ pub(crate) enum TaskError {
     #[error(transparent)]
     TimeLimit(#[from] TimeLimitError),
     /// A checkpoint or a restore.
-    #[error("{what} failed")]
+    #[error("{what} failed{}", .log.as_ref().map(ToString::to_string).unwrap_or_default())]
     Engine {
         /// Which of the two.
         what: &'static str,
+        /// CRIU's log, if it came so far.
+        log: Option<KeptLog>,
         /// The phase, and why.
         #[source]
         source: PhaseError,

@@ -11,7 +11,8 @@ use crate::host::Host;
 
 /// Where containerd, the shims, runc and CRIU write logs in a host. Shims write
 /// into containerd's log, as long as containerd runs at the level "debug".
-const FIND: &str = r"find /var/log/containerd.log /run /var/lib/containerd /srv /tmp /var/tmp \
+const FIND: &str = r"find /var/log/containerd.log \
+    /var/log/containerd-shim-remap /run /var/lib/containerd /srv /tmp /var/tmp \
     -xdev -type f \( -name '*.log' -o -name descriptors.json -o -name remap-plan.json \) \
     -size -32M -print0";
 

@@ -137,10 +137,7 @@ async fn dump(
     {
         tracing::warn!(%error, "CRIU's working directory is left over");
     }
-    result.map_err(|source| TaskError::Engine {
-        what: "checkpoint",
-        source,
-    })
+    result
 }
 
 #[cfg(test)]

@@ -18,12 +18,7 @@ pub(super) async fn restore(
         "" => container.bundle.work(),
         path => path.into(),
     };
-    let launched = engine::bring_back(shim, container, images.to_owned(), work_path)
-        .await
-        .map_err(|source| TaskError::Engine {
-            what: "restore",
-            source,
-        })?;
+    let launched = engine::bring_back(shim, container, images.to_owned(), work_path).await?;
     container.init_runs(launched, &shim.publisher);
     Ok(())
 }

@@ -47,9 +47,10 @@ fn goes_on(context: &Context) -> Result<()> {
         .err()
         .context("CRIU can dump a Landlock ruleset")?
         .to_string();
-    for part in ["phase dump", "landlock", "dump.log"] {
+    for part in ["phase dump", "landlock"] {
         ensure!(error.contains(part), "no {part:?} in {error:?}");
     }
+    expect_kept_log(context, &error)?;
     ensure!(
         ctr.wait_for(ID, &Status::Running, LIMIT)? == task,
         "it is another task"
@@ -69,6 +70,18 @@ fn goes_on(context: &Context) -> Result<()> {
     workload.expect_same(&ctr, &before)?;
     ctr.remove(ID)?;
     ctr.remove_image(IMAGE)
+}
+
+/// The error names CRIU's log, which is there, though the working directory is not.
+fn expect_kept_log(context: &Context, error: &str) -> Result<()> {
+    let (_, rest) = error
+        .split_once("CRIU's log: ")
+        .with_context(|| format!("no log in {error:?}"))?;
+    let path = rest.split(')').next().unwrap_or_default();
+    let log = context.a().read_file(path)?;
+    let log = String::from_utf8_lossy(&log);
+    ensure!(log.contains("Dumping FAILED"), "{path} holds {log:?}");
+    Ok(())
 }
 
 /// Adds a process with a ruleset to the container's own: an orphan becomes a

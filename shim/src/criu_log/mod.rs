@@ -1,13 +1,16 @@
-//! CRIU's log: keeping it where it outlives the operation, and what it says of a failure.
+//! CRIU's log: what it says of a failure, and keeping it where it outlives the operation.
+
+mod keep;
 
 use std::{
     fs::File,
     io::{self, Read, Seek, SeekFrom},
-    path::{Path, PathBuf},
+    path::Path,
 };
 
 use remap_engine::criu::explain::explain;
 
+pub(crate) use self::keep::{KeptLog, Logs};
 use crate::runc::RuncError;
 
 /// The end of a log is enough to find the error and the task that it is about.
@@ -15,11 +18,9 @@ const TAIL: u64 = 4 << 20;
 
 /// CRIU failed, and what its log says of it.
 #[derive(Debug, thiserror::Error)]
-#[error("CRIU failed, see {}{}", log.display(), .explanation.as_ref().map(|text| format!(" ({text})")).unwrap_or_default())]
+#[error("CRIU failed{}", .explanation.as_ref().map(|text| format!(" ({text})")).unwrap_or_default())]
 pub(crate) struct CriuFailed {
-    /// The log, kept in the bundle.
-    log: PathBuf,
-    /// What it says of the failure: cause, object, remedy.
+    /// What the log says of the failure: cause, object, remedy.
     explanation: Option<String>,
     /// What runc says.
     #[source]
@@ -27,19 +28,10 @@ pub(crate) struct CriuFailed {
 }
 
 impl CriuFailed {
-    /// Reads the log, and keeps it as `criu-NAME` in the bundle, where the Go shim puts it: the
-    /// working directory may be a temporary one.
-    pub(crate) fn new(log: &Path, bundle: &Path, source: RuncError) -> Self {
-        let name = log.file_name().unwrap_or_default().to_string_lossy();
-        let kept = bundle.join(format!("criu-{name}"));
-        let explanation = explanation(log);
-        let log = match std::fs::copy(log, &kept) {
-            Ok(_) => kept,
-            Err(_) => log.to_owned(),
-        };
+    /// Reads the log.
+    pub(crate) fn new(log: &Path, source: RuncError) -> Self {
         Self {
-            log,
-            explanation,
+            explanation: explanation(log),
             source,
         }
     }
