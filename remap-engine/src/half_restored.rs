@@ -29,9 +29,15 @@ const DEATH: Duration = Duration::from_secs(2);
 /// Where CRIU mounts control groups, in its working directory (`prepare_cgroup_sfd`).
 const CGROUP_YARD: &str = ".criu.cgyard.";
 
+/// Version of the note.
+const VERSION: u32 = 1;
+
 /// A restore that is under way, noted in the bundle for whoever comes after a shim that was killed.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct HalfRestored {
+    /// The first builds wrote none.
+    #[serde(default = "first_version")]
+    version: u32,
     #[serde(with = "crate::text")]
     image_dir: PathBuf,
     #[serde(with = "crate::text")]
@@ -40,6 +46,10 @@ pub struct HalfRestored {
     cgroup: Option<String>,
     /// Who was in that control group before: another container can have the same path.
     before: HashSet<i32>,
+}
+
+fn first_version() -> u32 {
+    1
 }
 
 /// Tasks outlive SIGKILL.
@@ -54,6 +64,7 @@ impl HalfRestored {
     /// `/proc` cannot be listed, or the note not be written; nothing is left of it.
     pub fn begin(bundle: &Path, image_dir: &Path, work_dir: &Path) -> Result<Self, BoxError> {
         let mut half = Self {
+            version: VERSION,
             image_dir: image_dir.to_owned(),
             work_dir: work_dir.to_owned(),
             cgroup: cgroup_of(bundle)?,
@@ -68,13 +79,23 @@ impl HalfRestored {
     /// That of a process that was killed in the middle of a restore; `None` if there was none.
     ///
     /// # Errors
-    /// The note cannot be read.
+    /// The note cannot be read, or is that of a newer build.
     pub fn find(bundle: &Path) -> io::Result<Option<Self>> {
-        match std::fs::read(WorkDir::of(bundle).restore_journal()) {
-            Ok(text) => Ok(Some(serde_json::from_slice(&text)?)),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(error),
+        let path = WorkDir::of(bundle).restore_journal();
+        let text = match std::fs::read(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            text => text?,
+        };
+        let half: Self = serde_json::from_slice(&text)?;
+        if half.version != VERSION {
+            let what = format!(
+                "{} has the unknown version {}",
+                path.display(),
+                half.version
+            );
+            return Err(io::Error::new(io::ErrorKind::InvalidData, what));
         }
+        Ok(Some(half))
     }
 
     /// Ends CRIU and every task that it has restored, and removes what CRIU has mounted. The
@@ -250,6 +271,20 @@ mod tests {
     }
 
     #[test]
+    fn the_note_of_the_first_builds_is_understood_and_that_of_a_later_one_left() {
+        let bundle = tempfile::tempdir().unwrap();
+        let note = WorkDir::of(bundle.path()).restore_journal();
+        std::fs::create_dir(note.parent().unwrap()).unwrap();
+        let first = include_str!("../testdata/notes-1/restore.json");
+        std::fs::write(&note, first).unwrap();
+        let half = HalfRestored::find(bundle.path()).unwrap().unwrap();
+        assert_eq!(half.cgroup.as_deref(), Some("default/shm"));
+        std::fs::write(&note, first.replacen('{', r#"{"version":9,"#, 1)).unwrap();
+        let error = HalfRestored::find(bundle.path()).unwrap_err().to_string();
+        assert!(error.contains("unknown version 9") && note.exists());
+    }
+
+    #[test]
     fn only_orphans_of_our_own_are_tasks() {
         let mut child = Command::new("sleep").arg("60").spawn().unwrap();
         let pid = i32::try_from(child.id()).unwrap();
@@ -259,6 +294,7 @@ mod tests {
             (!path.is_empty()).then(|| path.to_owned())
         });
         let mut half = HalfRestored {
+            version: VERSION,
             image_dir: "/nonexistent".into(),
             work_dir: "/nonexistent".into(),
             cgroup,

@@ -320,6 +320,20 @@ mod tests {
     }
 
     #[test]
+    fn the_journal_of_the_first_builds_is_understood() {
+        let ground = Ground::new();
+        let images = ground.path("taken");
+        let text = include_str!("../testdata/notes-1/checkpoint.json");
+        let text = text
+            .replace("/srv/images", images.to_str().unwrap())
+            .replace("notes", "users");
+        ground.dump_into("taken");
+        std::fs::write(ground.path("journal"), text).unwrap();
+        recover(&ground.path("journal")).unwrap();
+        ground.assert_as_before();
+    }
+
+    #[test]
     fn a_journal_of_another_version_is_left_alone() {
         let ground = Ground::new();
         let text = r#"{"version":9,"path":"/x","before":[],"mode":null}"#;

@@ -206,3 +206,19 @@ fn leftover(path: &Path) -> PathBuf {
 pub(super) fn remove_file(path: &Path) -> Result<(), PopulateError> {
     private::remove_if_exists(path).map_err(PopulateError::io("remove", path))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_journal_of_the_first_builds_is_understood() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("journal.json");
+        std::fs::write(&path, include_bytes!("../../testdata/notes-1/journal.json")).unwrap();
+        let journal = JournalFile::open(&path).unwrap().unwrap();
+        assert_eq!(journal.target().path, Path::new("/run/shm"));
+        let stash = journal.step().stash().unwrap();
+        assert_eq!(stash, Path::new("/b/remap/stash/old-0.tar"));
+    }
+}

@@ -289,3 +289,12 @@ proptest! {
         prop_assert_eq!(plan(&scan, gone), made);
     }
 }
+
+#[test]
+fn the_plan_of_the_first_builds_is_understood() {
+    let text = include_bytes!("../../testdata/notes-1/plan.json");
+    let plan: RemapPlan = serde_json::from_slice(text).unwrap();
+    assert_eq!(plan.version, 1);
+    assert_eq!(plan.files[0].decision, Decision::Carried);
+    assert_eq!(plan.map.carried().count(), 1);
+}

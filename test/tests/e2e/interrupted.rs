@@ -10,6 +10,7 @@ mod limits;
 mod processes;
 mod restore;
 mod services;
+mod upgrade;
 mod window;
 
 use remap_test::Runtime;
@@ -40,6 +41,8 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     Scenario::new("interrupted::shim_when_held", services::shim_when_held).runtimes(DROP_IN),
     Scenario::new("interrupted::containerd", services::containerd).runtimes(DROP_IN),
     Scenario::new("interrupted::client", services::client).runtimes(DROP_IN),
+    Scenario::new("upgrade::running", upgrade::running).runtimes(DROP_IN),
+    Scenario::new("upgrade::interrupted", upgrade::interrupted).runtimes(DROP_IN),
     Scenario::new("interrupted::restore_criu", restore::criu).runtimes(BOTH),
     Scenario::new("interrupted::restore_runc", restore::runc).runtimes(DROP_IN),
     Scenario::new("interrupted::restore_shim", restore::shim).runtimes(DROP_IN),

@@ -115,6 +115,12 @@ impl<'c> Ground<'c> {
         self.shm.expect_names(&before.names)
     }
 
+    /// The container was restored, and is as it was when it was dumped.
+    pub(super) fn assert_restored(&self, before: &Before) -> Result<()> {
+        self.workload.expect_same(&self.ctr, &before.probe)?;
+        self.shm.expect_names(&before.names)
+    }
+
     /// As [`Self::assert_as_before`] for a container that was paused meanwhile: it
     /// still is.
     pub(super) fn assert_paused_as_before(&self, before: &Before) -> Result<()> {

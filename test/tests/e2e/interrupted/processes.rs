@@ -30,11 +30,20 @@ pub(super) fn signal(host: &Host, signal: &str, name: &str) -> Result<()> {
 
 /// Sends SIGKILL to the shim of the container `id`.
 pub(super) fn kill_shim(host: &Host, id: &str) -> Result<()> {
-    let pattern = format!("^[^ ]*containerd-shim.* -id {id}( |$)");
     host.command("pkill")
-        .args(["--signal", "KILL", "-f", &pattern])
+        .args(["--signal", "KILL", "-f", &shim_pattern(id)])
         .check()?;
     Ok(())
+}
+
+/// The pid of the shim of the container `id`.
+pub(super) fn shim_pid(host: &Host, id: &str) -> Result<u32> {
+    let found = host.command("pgrep").args(["-f", &shim_pattern(id)]);
+    Ok(found.check()?.text().parse()?)
+}
+
+fn shim_pattern(id: &str) -> String {
+    format!("^[^ ]*containerd-shim.* -id {id}( |$)")
 }
 
 /// Nothing that a checkpoint or a restore starts may run on.
