@@ -4,6 +4,7 @@
 //! CRIU is held in a stage of its work by an action script of the user's
 //! ([`window`]); then the scenario does its damage.
 
+mod cleanup;
 mod dump;
 mod ground;
 mod limits;
@@ -41,6 +42,7 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     Scenario::new("interrupted::shim_when_held", services::shim_when_held).runtimes(DROP_IN),
     Scenario::new("interrupted::containerd", services::containerd).runtimes(DROP_IN),
     Scenario::new("interrupted::client", services::client).runtimes(DROP_IN),
+    Scenario::new("interrupted::clean_up_fails", cleanup::later).runtimes(DROP_IN),
     Scenario::new("upgrade::running", upgrade::running).runtimes(DROP_IN),
     Scenario::new("upgrade::interrupted", upgrade::interrupted).runtimes(DROP_IN),
     Scenario::new("interrupted::restore_criu", restore::criu).runtimes(BOTH),
