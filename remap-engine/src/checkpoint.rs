@@ -2,6 +2,21 @@
 //!
 //! Whatever fails, the container is afterwards in the state in which it was before (running or
 //! paused), with its files as they were, and nothing that the checkpoint made stays.
+//!
+//! | phase | what it does | how a later failure undoes it | after a kill of this process |
+//! |---|---|---|---|
+//! | prepare | reads the bundle, makes the image directory | [`ImageDir`](crate::image_dir::ImageDir) removes what was added | by its journal ([`Interrupted`]) |
+//! | freeze | stops the tasks | `Freeze` lets them run, if they ran | containerd ends the container |
+//! | scan | looks at what they hold | changes nothing | |
+//! | plan | decides, or refuses; opens the mounts | changes nothing | |
+//! | dump | CRIU writes its images, and is held | CRIU and the runtime end; `Links` removes CRIU's names, `network` its lock; `Freeze` pauses again what was paused | by the plan in the bundle ([`Interrupted`]) |
+//! | capture | saves the contents of the mounts, CRIU being held | the verdict is a veto: CRIU undoes the dump | as dump |
+//! | thaw | the tasks run again, if they ran | is not undone | |
+//! | reconcile | holds the images against what was saved | changes nothing | as prepare |
+//! | seal | makes everything durable; the manifest, last, is the commit | as prepare | a checkpoint with its manifest stays |
+//!
+//! When the container ends with the checkpoint, CRIU is held until reconcile and seal are done, and
+//! there is no thaw: it is CRIU that ends the tasks.
 
 mod freeze;
 mod frozen;

@@ -2,6 +2,14 @@
 //!
 //! Whatever fails, the mounts of the target are afterwards as they were, and nothing that the
 //! restore made stays.
+//!
+//! | phase | what it does | how a later failure undoes it | after a kill of this process |
+//! |---|---|---|---|
+//! | verify | checks every file against its digest | changes nothing | |
+//! | fit | finds the place of each mount's contents | changes nothing | |
+//! | populate | stashes the old contents, puts in the new ones | [`Populated::rollback`] | by its journal ([`recover`]) |
+//! | restore | CRIU brings the tasks back | [`HalfRestored`] ends them, and the runtime forgets the container | by its note ([`end_tasks`]) |
+//! | commit | gives up the old contents | is not undone: the tasks run | the bundle goes, and the stash with it |
 
 use std::collections::HashSet;
 use std::io;
