@@ -5,12 +5,13 @@
 //! runtime has put CRIU into the container's control group before it began
 //! (runc `criuApplyCgroups`), so that is where they are.
 
+mod criu_dirs;
+
 use std::collections::HashSet;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use nix::mount::{MntFlags, umount2};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use serde::{Deserialize, Serialize};
 
@@ -25,9 +26,6 @@ const LOOK_AGAIN_AFTER: Duration = Duration::from_millis(20);
 
 /// Killed tasks are gone within this time.
 const DEATH: Duration = Duration::from_secs(2);
-
-/// Where CRIU mounts control groups, in its working directory (`prepare_cgroup_sfd`).
-const CGROUP_YARD: &str = ".criu.cgyard.";
 
 /// Version of the note.
 const VERSION: u32 = 1;
@@ -120,8 +118,8 @@ impl HalfRestored {
             }
             std::thread::sleep(LOOK_AGAIN_AFTER);
         }
-        if let Err(error) = self.clear_yard() {
-            tracing::warn!(%error, dir = %self.work_dir.display(), "CRIU's mounts stay");
+        if let Err(error) = criu_dirs::remove(&self.work_dir) {
+            tracing::warn!(%error, dir = %self.work_dir.display(), "directories of CRIU's stay");
         }
         Ok(())
     }
@@ -166,25 +164,6 @@ impl HalfRestored {
             })
         };
         Ok(all_pids()?.into_iter().filter(is_member).collect())
-    }
-
-    fn clear_yard(&self) -> io::Result<()> {
-        let entries = match std::fs::read_dir(&self.work_dir) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-            entries => entries?,
-        };
-        for entry in entries {
-            let entry = entry?;
-            if entry
-                .file_name()
-                .as_encoded_bytes()
-                .starts_with(CGROUP_YARD.as_bytes())
-            {
-                umount2(&entry.path(), MntFlags::MNT_DETACH)?;
-                std::fs::remove_dir(entry.path())?;
-            }
-        }
-        Ok(())
     }
 }
 
