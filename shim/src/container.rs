@@ -3,7 +3,7 @@
 use std::{
     collections::HashMap,
     path::PathBuf,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::AtomicBool},
     time::Duration,
 };
 
@@ -40,6 +40,9 @@ pub(crate) struct Container {
     pub(crate) shares_pid_namespace: bool,
     /// How long its tasks may take to freeze; `None` for as long as they like.
     pub(crate) freeze_limit: Option<Duration>,
+    /// It was paused, and nobody has asked for its state since: see
+    /// [`crate::task::checkpoint`].
+    pub(crate) pause_unseen: AtomicBool,
     /// Its state.
     pub(crate) machine: Machine,
     /// Its init.

@@ -21,6 +21,7 @@ mod options;
 mod process;
 mod publisher;
 mod reaper;
+mod requester;
 mod runc;
 mod serve;
 mod shim;

@@ -1,6 +1,11 @@
 //! Checkpoint: dumps a container, which then goes on as before, or ends.
 
-use std::{io::ErrorKind, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    io::ErrorKind,
+    path::{Path, PathBuf},
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use containerd_shim_protos::{
     api::{CheckpointTaskRequest, Empty},
@@ -9,11 +14,13 @@ use containerd_shim_protos::{
 };
 use tokio::time;
 
+use super::pause;
 use crate::{
     container::Container,
     engine,
     error::TaskError,
     events, options,
+    requester::Requester,
     runc::{CheckpointArgs, CriuFlags, RuncStatus},
     shim::Shim,
     status::{Op, Status},
@@ -28,6 +35,10 @@ const EXIT: Duration = Duration::from_secs(10);
 /// Dumps a container that runs or is paused. Whatever happens, one that runs goes on running and
 /// one that is paused stays paused, unless it was to exit and was dumped.
 ///
+/// Clients pause a container before they ask for its checkpoint, and resume it afterwards
+/// (containerd `task.Checkpoint`, `ctr c checkpoint`). If such a client goes away meanwhile, its
+/// pause ends here, as far as the shim can tell both (see [`ClientsPause`]).
+///
 /// Meanwhile what would disturb the dump is refused ([`crate::status`]). Kill is not: whoever
 /// wants the container to end must be able to; the dump then fails.
 ///
@@ -36,6 +47,7 @@ const EXIT: Duration = Duration::from_secs(10);
 pub(super) async fn checkpoint(
     shim: Arc<Shim>,
     request: CheckpointTaskRequest,
+    requester: Requester,
 ) -> Result<Empty, TaskError> {
     let container = shim.container(&request.id)?;
     let options = options::decode::<CheckpointOptions>(
@@ -51,6 +63,7 @@ pub(super) async fn checkpoint(
     }
     let permit = container.begin(Op::Checkpoint).await?;
     let before = permit.before();
+    let pause = ClientsPause::of(&container, before);
     let args = args(&container, &request, &options);
     let result = dump(&shim, &container, before, args).await;
     let exited = options.exit && result.is_ok();
@@ -59,6 +72,9 @@ pub(super) async fn checkpoint(
         Err(_) => state_after_failure(&container, before).await,
     };
     permit.commit(after);
+    if let Some(pause) = pause.filter(|_| !exited) {
+        pause.end(&shim, &requester, &request.path).await;
+    }
     result?;
     if exited && time::timeout(EXIT, container.init.wait()).await.is_err() {
         tracing::warn!(id = container.id, "the container outlives its checkpoint");
@@ -72,6 +88,38 @@ pub(super) async fn checkpoint(
     shim.publisher
         .publish(events::checkpointed(&container.id, &request.path));
     Ok(Empty::new())
+}
+
+/// The pause of a client that made it for its checkpoint.
+///
+/// Nobody has asked for the container's state between the two requests: who checkpoints a
+/// container that somebody else has paused, does ask (`task.Checkpoint` begins with `Status`).
+struct ClientsPause<'c>(&'c Container);
+
+impl<'c> ClientsPause<'c> {
+    fn of(container: &'c Container, before: Status) -> Option<Self> {
+        let unseen = container.pause_unseen.swap(false, Ordering::SeqCst);
+        (unseen && before == Status::Paused).then_some(Self(container))
+    }
+
+    /// Ends it, if nobody is there any more to do so: the connection to containerd is broken, or
+    /// containerd has removed its own directory with the images, as it does when its client goes
+    /// away (`services/tasks/local.go`). A client that has named the directory itself is not seen
+    /// to go away.
+    async fn end(self, shim: &Shim, requester: &Requester, image_path: &str) {
+        let Self(container) = self;
+        let removed = !Path::new(image_path).exists();
+        if !requester.is_gone() && !removed {
+            return;
+        }
+        tracing::info!(
+            id = container.id,
+            "the client has gone away: its pause ends"
+        );
+        if let Err(error) = pause::thaw(shim, container).await {
+            tracing::warn!(id = container.id, %error, "the client's pause stays");
+        }
+    }
 }
 
 /// The state of a container after a failed dump: the one that it had, unless it could not be put

@@ -1,7 +1,10 @@
 //! Create: mounts the root file system and runs `runc create`; for a checkpoint, which start will
 //! restore, it only prepares.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{
+    path::PathBuf,
+    sync::{Arc, atomic::AtomicBool},
+};
 
 use containerd_shim_protos::api::{CreateTaskRequest, CreateTaskResponse};
 use remap_engine::time_limit;
@@ -89,6 +92,7 @@ fn prepare(shim: &Shim, request: &CreateTaskRequest) -> Result<Container, TaskEr
         checkpoint: checkpoint.map(PathBuf::from),
         shares_pid_namespace: bundle::shares_pid_namespace(&config),
         freeze_limit: time_limit::FREEZE.of(&adopted)?,
+        pause_unseen: AtomicBool::new(false),
         machine: Machine::created(),
         init: Process::new(String::new(), stdio),
         execs: std::sync::Mutex::default(),

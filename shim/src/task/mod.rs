@@ -30,7 +30,7 @@ use containerd_shim_protos::{
     ttrpc::{Result, asynchronous::TtrpcContext},
 };
 
-use crate::{error::TaskError, shim::Shim};
+use crate::{error::TaskError, requester::Waiting, shim::Shim};
 
 /// The service.
 #[derive(Debug)]
@@ -96,7 +96,10 @@ impl Task for TaskService {
     }
 
     async fn checkpoint(&self, _: &TtrpcContext, req: CheckpointTaskRequest) -> Result<Empty> {
-        whole(checkpoint::checkpoint(self.shim(), req)).await
+        let (waiting, requester) = Waiting::new();
+        let result = whole(checkpoint::checkpoint(self.shim(), req, requester)).await;
+        waiting.answered();
+        result
     }
 
     async fn update(&self, _: &TtrpcContext, req: UpdateTaskRequest) -> Result<Empty> {

@@ -1,5 +1,7 @@
 //! State: answered from memory, at once, whatever else goes on.
 
+use std::sync::atomic::Ordering;
+
 use containerd_shim_protos::{
     api::{self, StateRequest, StateResponse},
     protobuf::MessageField,
@@ -13,6 +15,7 @@ use crate::{container::Target, error::TaskError, shim::Shim, status::Status};
 /// [`TaskError::NoContainer`], [`TaskError::NoProcess`].
 pub(super) fn state(shim: &Shim, request: &StateRequest) -> Result<StateResponse, TaskError> {
     let container = shim.container(&request.id)?;
+    container.pause_unseen.store(false, Ordering::SeqCst);
     let target = container.target(&request.exec_id)?;
     let process = target.process();
     let status = match &target {

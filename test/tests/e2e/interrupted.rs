@@ -41,7 +41,17 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     Scenario::new("interrupted::shim", services::shim).runtimes(DROP_IN),
     Scenario::new("interrupted::shim_when_held", services::shim_when_held).runtimes(DROP_IN),
     Scenario::new("interrupted::containerd", services::containerd).runtimes(DROP_IN),
-    Scenario::new("interrupted::client", services::client).runtimes(DROP_IN),
+    Scenario::new(
+        "interrupted::containerd_paused",
+        services::containerd_paused,
+    )
+    .runtimes(DROP_IN),
+    Scenario::new("interrupted::client", services::client).runtimes(BOTH),
+    Scenario::new(
+        "interrupted::client_of_directory",
+        services::client_of_directory,
+    )
+    .runtimes(DROP_IN),
     Scenario::new("interrupted::clean_up_fails", cleanup::later).runtimes(DROP_IN),
     Scenario::new("upgrade::running", upgrade::running).runtimes(DROP_IN),
     Scenario::new("upgrade::interrupted", upgrade::interrupted).runtimes(DROP_IN),

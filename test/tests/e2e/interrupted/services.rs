@@ -48,30 +48,59 @@ pub(super) fn shim_when_held(context: &Context) -> Result<()> {
 }
 
 /// containerd. The client fails, and the dump goes on to its end: afterwards there is
-/// a checkpoint, and the container is as the client has left it, that is, paused
-/// (with any shim).
+/// a checkpoint, and the container runs, though its client has paused it and can no longer
+/// resume it.
 pub(super) fn containerd(context: &Context) -> Result<()> {
     let ground = Ground::new(context, "sem-creator-first")?;
     let before = ground.look()?;
     ground.window.close(Stage::PostDump)?;
     let checkpoint = ground.checkpoint(false)?;
     ground.window.wait()?;
-    let daemon = Containerd::of(context.a());
-    context.a().shell("kill -KILL $(cat /run/containerd.pid)")?;
-    ground.expect_failure(checkpoint, &[])?;
-    ensure!(
-        wait::until(LIMIT, || Ok(daemon.pid()?.is_none()))?,
-        "containerd does not end"
-    );
-    daemon.ensure(Runtime::DropIn.lookup())?;
+    restart_containerd(context, || ground.expect_failure(checkpoint, &[]))?;
     ground.window.open()?;
-    settle(&ground)?;
+    settle(&ground, &Status::Running)?;
+    ground.assert_as_before(&before)?;
+    ground.ctr.remove(ID)
+}
+
+/// containerd, while the container is paused by its user.
+pub(super) fn containerd_paused(context: &Context) -> Result<()> {
+    let ground = Ground::new(context, "sem-creator-first")?;
+    let before = ground.look()?;
+    ground.ctr.pause(ID)?;
+    ground.window.close(Stage::PostDump)?;
+    let checkpoint = ground.checkpoint(false)?;
+    ground.window.wait()?;
+    restart_containerd(context, || ground.expect_failure(checkpoint, &[]))?;
+    ground.window.open()?;
+    settle(&ground, &Status::Paused)?;
     ground.assert_paused_as_before(&before)?;
     ground.ctr.remove(ID)
 }
 
-/// The client.
+/// The client of a checkpoint into containerd's store. containerd removes the directory with
+/// the images under the dump; the container runs, though its client has paused it and
+/// can no longer resume it.
 pub(super) fn client(context: &Context) -> Result<()> {
+    let ground = Ground::new(context, "sem-creator-first")?;
+    let before = ground.look()?;
+    ground.window.close(Stage::PostDump)?;
+    let checkpoint = ground
+        .ctr
+        .command(["container", "checkpoint", "--task", ID, "remap.test/lost:1"])
+        .spawn()?;
+    ground.window.wait()?;
+    checkpoint.signal(Signal::SIGKILL)?;
+    checkpoint.finish(LIMIT)?;
+    ground.window.open()?;
+    expect_no_helpers(context.a())?;
+    ground.assert_as_before(&before)?;
+    ground.ctr.remove(ID)
+}
+
+/// The client of a checkpoint into a directory of its own: nothing tells the shim that it is
+/// gone, so its pause stays, as with the stock shim.
+pub(super) fn client_of_directory(context: &Context) -> Result<()> {
     let ground = Ground::new(context, "sem-creator-first")?;
     let before = ground.look()?;
     ground.window.close(Stage::PostDump)?;
@@ -80,16 +109,28 @@ pub(super) fn client(context: &Context) -> Result<()> {
     checkpoint.signal(Signal::SIGKILL)?;
     checkpoint.finish(LIMIT)?;
     ground.window.open()?;
-    settle(&ground)?;
+    settle(&ground, &Status::Paused)?;
     ground.assert_paused_as_before(&before)?;
     ground.ctr.remove(ID)
 }
 
+/// Kills containerd, does `meanwhile` as soon as it is killed, and starts it again.
+fn restart_containerd(context: &Context, meanwhile: impl FnOnce() -> Result<()>) -> Result<()> {
+    let daemon = Containerd::of(context.a());
+    context.a().shell("kill -KILL $(cat /run/containerd.pid)")?;
+    meanwhile()?;
+    ensure!(
+        wait::until(LIMIT, || Ok(daemon.pid()?.is_none()))?,
+        "containerd does not end"
+    );
+    daemon.ensure(Runtime::DropIn.lookup())
+}
+
 /// Waits for the end of a dump for which nobody waits any more. It has succeeded.
-fn settle(ground: &Ground) -> Result<()> {
+fn settle(ground: &Ground, status: &Status) -> Result<()> {
     let host = ground.ctr.host();
     expect_no_helpers(host)?;
-    ground.ctr.wait_for(ID, &Status::Paused, LIMIT)?;
+    ground.ctr.wait_for(ID, status, LIMIT)?;
     // The manifest comes last, when the tasks could run again.
     let manifest = host.path(format!("{}/remap-manifest.json", ground.images));
     ensure!(
