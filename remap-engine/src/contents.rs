@@ -11,7 +11,8 @@ use rustix::mount::{OpenTreeFlags, open_tree};
 
 use crate::carry::{self, CaptureError, Captured};
 use crate::mountinfo::Device;
-use crate::mountmap::{Mount, MountMap};
+use crate::mountmap::Mount;
+use crate::plan::RemapPlan;
 use crate::private;
 use crate::process::Process;
 use crate::reconcile::CarriedNames;
@@ -24,6 +25,8 @@ pub struct CapturedMount {
     pub mounts: Vec<Mount>,
     /// Name of the archive in the image directory.
     pub archive: String,
+    /// Whether it holds only the container's own files.
+    pub partial: bool,
     /// What is in it.
     pub captured: Captured,
 }
@@ -73,19 +76,34 @@ pub(crate) fn archive_name(index: usize) -> String {
 
 /// The carried mounts, opened: they can be read also after the container's end.
 #[derive(Debug)]
-pub struct CarriedMounts(Vec<(Mount, Uncovered)>);
+pub struct CarriedMounts(Vec<CarriedMount>);
+
+#[derive(Debug)]
+struct CarriedMount {
+    mount: Mount,
+    dir: Uncovered,
+    /// The inodes to be saved; none if all of them are.
+    only: Option<HashSet<u64>>,
+}
 
 impl CarriedMounts {
     /// Opens the carried mounts of a container. `root` is its init.
     ///
     /// # Errors
     /// One cannot be opened, or is covered by another mount.
-    pub fn open(root: &Process, map: &MountMap) -> Result<Self, ContentsError> {
-        let open = |mount: &Mount| {
+    pub fn open(root: &Process, plan: &RemapPlan) -> Result<Self, ContentsError> {
+        let open = |mount: &Mount, only| {
             let dir = scan::open_mount(root, mount)?;
-            Ok((mount.clone(), Uncovered::of(mount, dir)))
+            Ok(CarriedMount {
+                mount: mount.clone(),
+                dir: Uncovered::of(mount, dir),
+                only,
+            })
         };
-        map.carried().map(open).collect::<Result<_, _>>().map(Self)
+        let whole = plan.map.carried().map(|mount| open(mount, None));
+        let parts = plan.carried_in_part();
+        let parts = parts.map(|(mount, inodes)| open(mount, Some(inodes)));
+        whole.chain(parts).collect::<Result<_, _>>().map(Self)
     }
 
     /// Saves every mount into an archive `remap-mount-N.tar` of its own in `image_dir`.
@@ -94,7 +112,7 @@ impl CarriedMounts {
     /// See [`ContentsError`]; archives that were made stay, for the caller to remove.
     pub fn capture(&self, image_dir: &Path) -> Result<Vec<CapturedMount>, ContentsError> {
         let mut done: Vec<CapturedMount> = Vec::new();
-        for (mount, dir) in &self.0 {
+        for CarriedMount { mount, dir, only } in &self.0 {
             let same = |one: &&mut CapturedMount| {
                 one.mounts
                     .first()
@@ -105,10 +123,12 @@ impl CarriedMounts {
                 continue;
             }
             let archive = archive_name(done.len());
-            let captured = capture_one(mount, dir.root.as_fd(), &image_dir.join(&archive))?;
+            let path = image_dir.join(&archive);
+            let captured = capture_one(mount, dir.root.as_fd(), only.as_ref(), &path)?;
             done.push(CapturedMount {
                 mounts: vec![mount.clone()],
                 archive,
+                partial: only.is_some(),
                 captured,
             });
         }
@@ -166,12 +186,21 @@ fn copy_of(mount: &Mount, dir: &OwnedFd) -> rustix::io::Result<Option<(OwnedFd, 
     Ok(same.then_some((root, copy)))
 }
 
-fn capture_one(mount: &Mount, dir: BorrowedFd<'_>, path: &Path) -> Result<Captured, ContentsError> {
+fn capture_one(
+    mount: &Mount,
+    dir: BorrowedFd<'_>,
+    only: Option<&HashSet<u64>>,
+    path: &Path,
+) -> Result<Captured, ContentsError> {
     let out: File = private::create_file(path).map_err(|source| ContentsError::Create {
         path: path.to_owned(),
         source,
     })?;
-    carry::capture(dir, out).map_err(|source| ContentsError::Capture {
+    let captured = match only {
+        None => carry::capture(dir, out),
+        Some(inodes) => carry::capture_inodes(dir, inodes, out),
+    };
+    captured.map_err(|source| ContentsError::Capture {
         destination: mount.destination.clone(),
         source,
     })

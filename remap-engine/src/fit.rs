@@ -26,6 +26,8 @@ pub struct Place {
     pub inode: u64,
     /// Whether it is the root of its file system.
     pub whole: bool,
+    /// Whether only some of the files that were there are in the archive.
+    pub partial: bool,
 }
 
 impl Place {
@@ -140,6 +142,7 @@ fn place_of(bundle: &Bundle, mount: &CarriedMount) -> Result<Place, FitError> {
     Ok(Place {
         archive: mount.archive.clone(),
         whole: is_whole(&stat).map_err(unusable)?,
+        partial: mount.partial,
         source: host_path,
         device: device_of(&stat),
         inode: stat.stx_ino,
@@ -166,6 +169,7 @@ mod tests {
         CarriedMount {
             destination: destination.into(),
             archive: "remap-mount-0.tar".into(),
+            partial: false,
             fs_options: vec![],
             bytes: 0,
             entries: 1,

@@ -82,6 +82,9 @@ pub struct CarriedMount {
     pub destination: PathBuf,
     /// Name of the archive in the image directory.
     pub archive: String,
+    /// Only the container's own files are in it: others shared the file system.
+    #[serde(default)]
+    pub partial: bool,
     /// Options of the file system, such as `size=65536k`.
     #[serde(default)]
     pub fs_options: Vec<String>,

@@ -26,7 +26,7 @@ pub enum MountClass {
     Internal,
     /// A bind of a tmpfs that only the container uses: carried whole.
     ExternalTmpfsPrivate,
-    /// A bind of a tmpfs that others use, too.
+    /// A bind of a tmpfs that others use, too: only what the container alone holds is carried.
     ExternalTmpfsShared {
         /// The others, one entry for each process.
         others: Vec<OtherUser>,

@@ -41,6 +41,9 @@ pub struct OtherUser {
     pub cgroup: String,
     /// How it holds the file.
     pub kind: UseKind,
+    /// Inode number of the file; plans of the first builds have none.
+    #[serde(default)]
+    pub inode: u64,
     /// The name of the file as the kernel shows it, for messages.
     pub file: String,
 }
@@ -53,6 +56,7 @@ impl std::fmt::Display for OtherUser {
             cgroup,
             kind,
             file,
+            ..
         } = self;
         write!(
             f,
@@ -68,18 +72,28 @@ pub struct Wanted {
     pub device: Device,
     /// What of it counts.
     pub extent: Extent,
+    /// Inodes that the container holds: a process that holds one of them, too, is named with it.
+    pub own: HashSet<u64>,
 }
 
-/// For each of `wanted`, the processes other than those in `except` that hold a file there, one use
-/// for each process.
+/// Who uses a part of a file system.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Others {
+    /// One use for each process.
+    pub users: Vec<OtherUser>,
+    /// Every inode that one of them holds.
+    pub inodes: HashSet<u64>,
+}
+
+/// For each of `wanted`, the processes other than those in `except` that hold a file there.
 ///
 /// Processes that end meanwhile are left out. A file that the kernel does not let root look at (on a
 /// FUSE of another user) is none on a tmpfs.
 ///
 /// # Errors
 /// `/proc` cannot be listed.
-pub fn other_users(wanted: &[Wanted], except: &HashSet<i32>) -> io::Result<Vec<Vec<OtherUser>>> {
-    let mut others = vec![Vec::new(); wanted.len()];
+pub fn other_users(wanted: &[Wanted], except: &HashSet<i32>) -> io::Result<Vec<Others>> {
+    let mut others = vec![Others::default(); wanted.len()];
     for pid in all_pids()? {
         if except.contains(&pid) {
             continue;
@@ -90,7 +104,13 @@ pub fn other_users(wanted: &[Wanted], except: &HashSet<i32>) -> io::Result<Vec<V
         let held = held_files(&process);
         for (wanted, others) in wanted.iter().zip(&mut others) {
             let on_it = |one: &&Held| one.device == wanted.device && wanted.extent.holds(one.inode);
-            others.extend(held.iter().find(on_it).map(|one| other_user(&process, one)));
+            let there: Vec<&Held> = held.iter().filter(on_it).collect();
+            others.inodes.extend(there.iter().map(|one| one.inode));
+            let shared = there.iter().find(|one| wanted.own.contains(&one.inode));
+            let named = shared.or(there.first());
+            others
+                .users
+                .extend(named.map(|one| other_user(&process, one)));
         }
     }
     Ok(others)
@@ -152,6 +172,7 @@ fn other_user(process: &Process, held: &Held) -> OtherUser {
         command: process.command(),
         cgroup: cgroup_path(&process.read("cgroup").unwrap_or_default()),
         kind: held.kind.clone(),
+        inode: held.inode,
         file: held.name.clone(),
     }
 }
@@ -206,26 +227,49 @@ mod tests {
         let path = dir.path().join("held");
         let file = std::fs::File::create(&path).unwrap();
         let device = device_of(&path);
+        let inode = file.metadata().unwrap().ino();
         let wanted = [
             Wanted {
                 device,
-                extent: Extent::Inodes(HashSet::from([file.metadata().unwrap().ino()])),
+                extent: Extent::Inodes(HashSet::from([inode])),
+                own: HashSet::new(),
             },
             Wanted {
                 device,
                 extent: Extent::Inodes(HashSet::new()),
+                own: HashSet::new(),
             },
         ];
         let own = i32::try_from(std::process::id()).unwrap();
-        let users = other_users(&wanted, &HashSet::new()).unwrap();
+        let others = other_users(&wanted, &HashSet::new()).unwrap();
         assert!(
-            users[0]
+            others[0]
+                .users
                 .iter()
                 .any(|user| user.pid == own && user.file.ends_with("held"))
         );
-        assert_eq!(users[1], []);
-        let users = other_users(&wanted, &HashSet::from([own])).unwrap();
-        assert_eq!(users, [[], []]);
+        assert_eq!(others[0].inodes, HashSet::from([inode]));
+        assert_eq!(others[1], Others::default());
+        let others = other_users(&wanted, &HashSet::from([own])).unwrap();
+        assert_eq!(others, [Others::default(), Others::default()]);
+    }
+
+    #[test]
+    fn a_process_is_named_with_the_file_that_it_shares() {
+        let dir = tempfile::tempdir_in("/dev/shm").unwrap();
+        let open = |name: &str| std::fs::File::create(dir.path().join(name)).unwrap();
+        let files = ["a", "b", "c"].map(open);
+        let inodes = files.each_ref().map(|file| file.metadata().unwrap().ino());
+        let wanted = Wanted {
+            device: device_of(dir.path()),
+            extent: Extent::Inodes(inodes.into()),
+            own: HashSet::from([inodes[1]]),
+        };
+        let others = other_users(&[wanted], &HashSet::new()).unwrap();
+        let own = i32::try_from(std::process::id()).unwrap();
+        let named = others[0].users.iter().find(|user| user.pid == own);
+        assert!(named.unwrap().file.ends_with("/b"));
+        assert_eq!(others[0].inodes, HashSet::from(inodes));
     }
 
     #[test]

@@ -7,7 +7,7 @@
 
 mod refusal;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::ffi::OsString;
 use std::path::PathBuf;
 
@@ -21,6 +21,10 @@ use crate::scan::{ExecSession, Scan};
 
 pub use self::refusal::Refusal;
 
+/// The file type in `st_mode`, and a directory's (inode(7)).
+const S_IFMT: u32 = 0o170_000;
+const S_IFDIR: u32 = 0o040_000;
+
 /// Version of the plan's JSON form.
 pub const PLAN_VERSION: u32 = 1;
 
@@ -31,7 +35,8 @@ pub const PLAN_FILE: &str = "remap-plan.json";
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "decision")]
 pub enum Decision {
-    /// Carried with its mount, with all its names: it stays one inode.
+    /// Carried with its mount, or alone from one that others use, with all its names: it stays one
+    /// inode.
     Carried,
     /// No name is left: CRIU puts its contents into the images.
     Ghost,
@@ -41,7 +46,7 @@ pub enum Decision {
     Memfd,
     /// A file of a process in `/proc` that has ended: CRIU makes a helper with its pid.
     Procfs,
-    /// On a tmpfs that others use as well: the checkpoint is refused.
+    /// On a tmpfs, and others hold it as well: the checkpoint is refused.
     Shared,
     /// Named, on an external mount that is not carried: the target must have it.
     Stays,
@@ -170,10 +175,11 @@ fn file_plan(
     let decision = if first.device == scan.memfd_device {
         Decision::Memfd
     } else {
-        // A working or root directory is a place that the target has, too.
-        let is_place = |one: &&FileUse| matches!(one.kind, UseKind::Cwd | UseKind::Root);
-        let is_place = uses.iter().all(is_place) && first.links > 0;
-        decide(mount?, first, state, is_place)?
+        // A directory is a place that many may be in: the target's own serves as well.
+        let is_place = first.mode & S_IFMT == S_IFDIR && first.links > 0;
+        let others = mount.and_then(|mount| scan.held_by_others.get(&mount.id));
+        let by_others = others.is_some_and(|inodes| inodes.contains(&first.inode)) && !is_place;
+        decide(mount?, first, state, by_others)?
     };
     Some(FilePlan {
         device: first.device,
@@ -196,25 +202,24 @@ fn file_plan(
 
 /// The decision for an inode on `mount`; `None` if nothing is to be done. `state` is that of a
 /// name that only looks alive or is gone, if there is one among the names by which it is held;
-/// `is_place` says that it is held as a working or root directory only.
+/// `by_others` says that it has contents which others hold as well.
 fn decide(
     mount: &Mount,
     file: &FileUse,
     state: Option<NameState>,
-    is_place: bool,
+    by_others: bool,
 ) -> Option<Decision> {
     if mount.fs_type == "proc" {
         return state.map(|_| Decision::Procfs);
     }
-    let shared = matches!(mount.class, MountClass::ExternalTmpfsShared { .. });
-    if shared && !is_place {
-        return Some(Decision::Shared);
-    }
-    if file.links == 0 {
+    if file.links == 0 && !by_others {
         return Some(Decision::Ghost);
     }
     match (&mount.class, state) {
-        (MountClass::ExternalTmpfsPrivate, _) => Some(Decision::Carried),
+        (MountClass::ExternalTmpfsShared { .. }, _) if by_others => Some(Decision::Shared),
+        (MountClass::ExternalTmpfsPrivate | MountClass::ExternalTmpfsShared { .. }, _) => {
+            Some(Decision::Carried)
+        }
         (_, Some(NameState::Stale)) => Some(Decision::StaleName),
         (MountClass::Internal, None | Some(NameState::Live)) => None,
         (_, None | Some(NameState::Live)) => Some(Decision::Stays),
@@ -237,6 +242,27 @@ fn not_carried(mount: &Mount) -> Decision {
 }
 
 impl RemapPlan {
+    /// The tmpfs mounts that others use, of which some inodes are carried, and these.
+    pub fn carried_in_part(&self) -> impl Iterator<Item = (&Mount, HashSet<u64>)> {
+        let shared = self
+            .map
+            .mounts
+            .iter()
+            .filter(|mount| matches!(mount.class, MountClass::ExternalTmpfsShared { .. }));
+        shared.filter_map(|mount| {
+            let on_it = |file: &&FilePlan| {
+                file.decision == Decision::Carried && file.device == mount.device
+            };
+            let inodes: HashSet<u64> = self
+                .files
+                .iter()
+                .filter(on_it)
+                .map(|file| file.inode)
+                .collect();
+            (!inodes.is_empty()).then_some((mount, inodes))
+        })
+    }
+
     /// The plan as the JSON document that lies beside the images.
     ///
     /// # Errors

@@ -59,12 +59,10 @@ fn check(mount: &Mount, carried: &CarriedNames, file: &DumpedFile) -> Option<Una
     };
     match &mount.class {
         MountClass::Internal => None,
-        MountClass::ExternalTmpfsPrivate => {
-            let found = name_on(mount, path).is_some_and(|name| {
-                carried
-                    .get(&mount.id)
-                    .is_some_and(|names| names.contains(name))
-            });
+        MountClass::ExternalTmpfsPrivate | MountClass::ExternalTmpfsShared { .. } => {
+            let names = carried.get(&mount.id);
+            let found = name_on(mount, path)
+                .is_some_and(|name| names.is_some_and(|names| names.contains(name)));
             (!found).then(|| Unaccounted::NameNotCarried {
                 id: file.id,
                 path: path.clone(),

@@ -249,9 +249,11 @@ fn populate(
     let wanted = Wanted {
         device: place.device,
         extent: place.extent()?,
+        own: HashSet::new(),
     };
-    let others = ownership::other_users(&[wanted], &HashSet::new())?.concat();
-    let mut users: Vec<String> = others.iter().map(ToString::to_string).collect();
+    let others = ownership::other_users(&[wanted], &HashSet::new())?;
+    let others = others.iter().flat_map(|others| &others.users);
+    let mut users: Vec<String> = others.map(ToString::to_string).collect();
     let sockets = sockets::live(&place.source)?;
     users.extend(
         sockets
@@ -261,7 +263,7 @@ fn populate(
     for user in &users {
         tracing::info!(user, target = %place.source.display(), "the target is in use: nothing there is replaced");
     }
-    let mode = if users.is_empty() {
+    let mode = if users.is_empty() && !place.partial {
         let stash = work.stash().join(format!("old-{index}.tar"));
         Mode::Replace { stash }
     } else {
@@ -278,6 +280,7 @@ fn populate(
         Box::new(PlaceError {
             target,
             users,
+            partial: place.partial,
             source,
         })
         .into()
@@ -286,10 +289,11 @@ fn populate(
 
 /// A mount of the target cannot be populated.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot populate {target}{}", in_use(.users))]
+#[error("cannot populate {target}{}{}", in_use(.users), only_some(.partial))]
 struct PlaceError {
     target: PathBuf,
     users: Vec<String>,
+    partial: bool,
     #[source]
     source: PopulateError,
 }
@@ -299,6 +303,14 @@ fn in_use(users: &[String]) -> String {
         String::new()
     } else {
         format!(", which is in use by {}", users.join(", "))
+    }
+}
+
+fn only_some(partial: &bool) -> &'static str {
+    if *partial {
+        ", to which the checkpoint only adds: others shared the tmpfs when it was taken"
+    } else {
+        ""
     }
 }
 

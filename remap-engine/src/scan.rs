@@ -1,6 +1,6 @@
 //! The scan: what the frozen tasks of a container hold, and who else holds it.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
@@ -21,6 +21,8 @@ use crate::process::{self, FileUse, Process, ProcessError, strip_deleted};
 pub struct Scan {
     /// Every mount, classified, with ownership decided.
     pub map: MountMap,
+    /// Inodes that others hold, too, by the id of the shared mount.
+    pub held_by_others: HashMap<u64, HashSet<u64>>,
     /// Every use of a file by init and its descendants.
     pub uses: Vec<FileUse>,
     /// Tasks in the container's control group outside init's tree (exec sessions): frozen with
@@ -88,6 +90,7 @@ pub fn scan(bundle: &Bundle, init: i32) -> Result<Scan, ScanError> {
     let Some(root) = tree.first() else {
         return Ok(Scan {
             map: MountMap::default(),
+            held_by_others: HashMap::new(),
             uses: Vec::new(),
             exec_sessions: Vec::new(),
             memfd_device,
@@ -118,13 +121,16 @@ pub fn scan(bundle: &Bundle, init: i32) -> Result<Scan, ScanError> {
         .map(|mount| wanted(root, mount, &uses))
         .collect::<Result<Vec<_>, _>>()?;
     let others = ownership::other_users(&wanted, &container).map_err(system("list processes"))?;
+    let mut held_by_others = HashMap::new();
     for (mount, others) in carried.iter().zip(others) {
-        if !others.is_empty() {
-            map.share(mount.id, others);
+        if !others.users.is_empty() {
+            map.share(mount.id, others.users);
+            held_by_others.insert(mount.id, others.inodes);
         }
     }
     Ok(Scan {
         map,
+        held_by_others,
         uses,
         exec_sessions,
         memfd_device,
@@ -135,6 +141,8 @@ pub fn scan(bundle: &Bundle, init: i32) -> Result<Scan, ScanError> {
 /// of it.
 fn wanted(root: &Process, mount: &Mount, uses: &[FileUse]) -> Result<Wanted, ScanError> {
     let dir = open_mount(root, mount)?;
+    let held = uses.iter().filter(|one| one.mount_id == mount.id);
+    let own: HashSet<u64> = held.map(|one| one.inode).collect();
     let extent = if mount.is_whole() {
         Extent::Whole
     } else {
@@ -143,12 +151,12 @@ fn wanted(root: &Process, mount: &Mount, uses: &[FileUse]) -> Result<Wanted, Sca
             destination: mount.destination.clone(),
             source,
         })?;
-        let held = uses.iter().filter(|one| one.mount_id == mount.id);
-        Extent::Inodes(shown.into_iter().chain(held.map(|one| one.inode)).collect())
+        Extent::Inodes(shown.union(&own).copied().collect())
     };
     Ok(Wanted {
         device: mount.device,
         extent,
+        own,
     })
 }
 

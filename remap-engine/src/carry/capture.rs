@@ -1,7 +1,7 @@
 //! Writes everything below a directory into an archive.
 
-use std::collections::HashMap;
 use std::collections::hash_map::Entry as Slot;
+use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::io;
 use std::os::fd::BorrowedFd;
@@ -100,12 +100,40 @@ pub(super) enum Purpose {
 /// When something cannot be read or written, or is written to by others. The tree
 /// is unchanged; what is in `out` is of no use.
 pub fn capture(root: BorrowedFd<'_>, out: File) -> Result<Captured, CaptureError> {
-    let tree = Tree::below(root, PathBuf::new()).map_err(|source| CaptureError::Read {
+    capture_tree(&open(root)?, out, Purpose::Carry)
+}
+
+/// As [`capture`], but only the inodes whose numbers are in `inodes`, each with all its names below
+/// `root`, and the directories above those.
+///
+/// # Errors
+/// As [`capture`].
+pub fn capture_inodes(
+    root: BorrowedFd<'_>,
+    inodes: &HashSet<u64>,
+    out: File,
+) -> Result<Captured, CaptureError> {
+    let tree = open(root)?;
+    let mut wanted = HashSet::new();
+    for found in Walk::new(&tree) {
+        match found {
+            Ok(Found::Entry { path, stat, .. }) if inodes.contains(&stat.st_ino) => {
+                wanted.extend(path.ancestors().map(Path::to_owned));
+            }
+            Ok(_) => {}
+            Err(WalkError { path, source }) => return Err(read("visit", &path)(source)),
+        }
+    }
+    wanted.insert(PathBuf::new());
+    capture_some(&tree, out, Purpose::Carry, |path| wanted.contains(path))
+}
+
+fn open(root: BorrowedFd<'_>) -> Result<Tree, CaptureError> {
+    Tree::below(root, PathBuf::new()).map_err(|source| CaptureError::Read {
         action: "open",
         path: PathBuf::new(),
         source,
-    })?;
-    capture_tree(&tree, out, Purpose::Carry)
+    })
 }
 
 /// The same for a tree, and for either purpose.
@@ -113,6 +141,16 @@ pub(super) fn capture_tree(
     tree: &Tree,
     out: File,
     purpose: Purpose,
+) -> Result<Captured, CaptureError> {
+    capture_some(tree, out, purpose, |_| true)
+}
+
+/// The same, of the names that are wanted: with one, all directories above it.
+fn capture_some(
+    tree: &Tree,
+    out: File,
+    purpose: Purpose,
+    wanted: impl Fn(&Path) -> bool,
 ) -> Result<Captured, CaptureError> {
     let mut capture = Capture {
         writer: ArchiveWriter::new(out),
@@ -132,7 +170,8 @@ pub(super) fn capture_tree(
                 kind,
                 pinned,
                 stat,
-            }) => capture.add(path, kind, &pinned, &stat)?,
+            }) if wanted(&path) => capture.add(path, kind, &pinned, &stat)?,
+            Ok(Found::Entry { .. }) => {}
             Ok(Found::Mount(path)) => capture.skip(path, SkipReason::NestedMount),
             Err(WalkError { path, source }) => return Err(read("visit", &path)(source)),
         }

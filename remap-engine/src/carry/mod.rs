@@ -29,7 +29,7 @@ mod walk;
 mod write;
 mod xattrs;
 
-pub use capture::{Captured, Entry, SkipReason, Skipped, capture};
+pub use capture::{Captured, Entry, SkipReason, Skipped, capture, capture_inodes};
 pub use entry::Kind;
 pub use error::{ArchiveError, CaptureError, Flaw, PopulateError};
 pub use index::{Index, IndexEntry, Totals, read_index};

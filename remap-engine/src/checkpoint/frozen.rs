@@ -34,7 +34,7 @@ impl FrozenTasks {
     /// # Errors
     /// Phase plan: one of them cannot be read. Nothing is changed.
     pub fn open(&self, plan: &RemapPlan) -> Result<CarriedMounts, PhaseError> {
-        Phase::Plan.run(|| CarriedMounts::open(&self.init, &plan.map))
+        Phase::Plan.run(|| CarriedMounts::open(&self.init, plan))
     }
 }
 

@@ -60,6 +60,7 @@ fn carried_mounts(one: &CapturedMount) -> impl Iterator<Item = CarriedMount> {
             .clone()
             .unwrap_or_else(|| mount.destination.clone()),
         archive: one.archive.clone(),
+        partial: one.partial,
         fs_options: mount.fs_options.split(',').map(str::to_owned).collect(),
         bytes: one.captured.totals.data_bytes,
         entries: one.captured.totals.entries,

@@ -13,6 +13,7 @@ fn build(dir: &Path) -> Manifest {
         ..DumpOptions::default()
     };
     let mount = CarriedMount {
+        partial: false,
         destination: Path::new(std::ffi::OsStr::from_bytes(b"/dev/sh\xffm")).to_owned(),
         archive: "shm.tar".to_owned(),
         fs_options: vec!["size=65536k".to_owned()],

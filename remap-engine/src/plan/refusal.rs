@@ -5,6 +5,7 @@ use std::path::Path;
 use super::{Decision, FilePlan, RemapPlan};
 use crate::intent::{Intent, LOSE_EXEC_SESSIONS};
 use crate::mountmap::{Mount, MountClass};
+use crate::ownership::OtherUser;
 
 /// Why a checkpoint is refused before anything is touched.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,32 +59,30 @@ impl RemapPlan {
         })
     }
 
-    /// A shared tmpfs is in the way if the container holds a file there: it could not be carried
-    /// without what belongs to the others.
+    /// A shared tmpfs is in the way if others hold a file of the container's, too: a copy of it on
+    /// another host would be a second one.
     fn shared_refusal(&self, mount: &Mount) -> Option<Refusal> {
         let MountClass::ExternalTmpfsShared { others } = &mount.class else {
             return None;
         };
-        let others: Vec<String> = others.iter().map(ToString::to_string).collect();
         let on_it = |file: &&FilePlan| file.decision == Decision::Shared && file.is_on(mount);
-        let own: Vec<String> = self
-            .files
-            .iter()
-            .filter(on_it)
-            .map(FilePlan::held)
-            .collect();
-        if own.is_empty() {
+        let shared: Vec<&FilePlan> = self.files.iter().filter(on_it).collect();
+        if shared.is_empty() {
             return None;
         }
+        let holds = |user: &&OtherUser| shared.iter().any(|file| file.inode == user.inode);
+        let others = others.iter().filter(holds).map(ToString::to_string);
+        let others: Vec<String> = others.collect();
+        let own: Vec<String> = shared.iter().map(|file| file.held()).collect();
         Some(Refusal {
             what: format!(
-                "the tmpfs at {} (from {}), where the container uses {}, is used by processes outside the container as well: {}",
+                "on the tmpfs at {} (from {}) the container uses files that processes outside the container use as well: {}; used by {}",
                 mount.destination.display(),
                 mount.source.as_deref().unwrap_or(Path::new("?")).display(),
                 own.join(", "),
                 others.join(", ")
             ),
-            remedy: "stop them, or give the container a tmpfs of its own".into(),
+            remedy: "stop them, or let them use files of their own".into(),
         })
     }
 }

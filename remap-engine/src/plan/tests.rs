@@ -49,6 +49,7 @@ fn scan_of(uses: Vec<FileUse>) -> Scan {
         mount(6, "/nfs", "nfs4", MountClass::ExternalPersistent),
     ];
     Scan {
+        held_by_others: std::collections::HashMap::new(),
         map: MountMap { mounts },
         uses,
         exec_sessions: vec![],
@@ -193,35 +194,68 @@ fn the_ghost_limit_fits_the_largest_ghost_and_a_users_limit_is_respected() {
 
 #[test]
 fn a_shared_tmpfs_is_refused_by_name_of_its_users() {
-    let mut scan = scan_of(vec![held(2, 9, 1, "/dev/shm/a")]);
-    scan.map.share(
-        2,
-        vec![OtherUser {
-            pid: 42,
-            command: "postgres".into(),
-            cgroup: "/default/other".into(),
-            kind: UseKind::Fd(5),
-            file: "/dev/shm/a".into(),
-        }],
-    );
-    let refused = plan(&scan, gone).refusals(&Intent::default());
+    let mut scan = scan_of(vec![
+        held(2, 9, 1, "/dev/shm/a"),
+        held(2, 10, 1, "/dev/shm/own"),
+        held(2, 11, 0, "/dev/shm/ghost (deleted)"),
+    ]);
+    share(&mut scan, &[(42, 9), (43, 12)]);
+    let plan = plan(&scan, gone);
+    let decisions: Vec<_> = plan.files.iter().map(|file| &file.decision).collect();
+    use Decision::{Carried, Ghost, Shared};
+    assert_eq!(decisions, [&Shared, &Carried, &Ghost]);
+    let refused = plan.refusals(&Intent::default());
     assert_eq!(refused.len(), 1);
+    let text = refused[0].to_string();
     assert!(
-        refused[0]
-            .to_string()
-            .contains("pid 42 (postgres, cgroup /default/other)")
+        text.contains("pid 42 (postgres, cgroup /default/other)"),
+        "{text}"
+    );
+    assert!(
+        text.contains("/dev/shm/a") && !text.contains("pid 43"),
+        "{text}"
     );
 }
 
 #[test]
-fn a_shared_tmpfs_of_which_the_container_uses_nothing_is_not_in_the_way() {
-    let mut cwd = held(2, 1, 3, "/dev/shm");
-    cwd.kind = UseKind::Cwd;
-    let mut scan = scan_of(vec![cwd]);
-    scan.map.share(2, vec![]);
+fn of_a_shared_tmpfs_the_containers_own_inodes_are_carried() {
+    let mut scan = scan_of(vec![
+        held(2, 9, 2, "/dev/shm/a (deleted)"),
+        held(2, 9, 2, "/dev/shm/b"),
+        held(2, 1, 3, "/dev/shm"),
+    ]);
+    scan.uses[2].mode = 0o041_777;
+    share(&mut scan, &[(42, 7), (42, 1)]);
     let plan = plan(&scan, gone);
     assert_eq!(plan.refusals(&Intent::default()), vec![]);
-    assert_eq!(plan.files[0].decision, Decision::Stays);
+    let parts: Vec<_> = plan.carried_in_part().collect();
+    assert_eq!(parts.len(), 1);
+    assert_eq!((parts[0].0.id, &parts[0].1), (2, &HashSet::from([1, 9])));
+    assert_eq!(plan.map.carried().filter(|mount| mount.id == 2).count(), 0);
+}
+
+/// Others, by pid, hold inodes of the tmpfs on `/dev/shm`.
+fn share(scan: &mut Scan, others: &[(i32, u64)]) {
+    let user = |(pid, inode): &(i32, u64)| OtherUser {
+        pid: *pid,
+        command: "postgres".into(),
+        cgroup: "/default/other".into(),
+        kind: UseKind::Fd(5),
+        inode: *inode,
+        file: format!("/dev/shm/of-{pid}"),
+    };
+    scan.map.share(2, others.iter().map(user).collect());
+    let inodes = others.iter().map(|(_, inode)| *inode).collect();
+    scan.held_by_others.insert(2, inodes);
+}
+
+#[test]
+fn a_shared_tmpfs_of_which_the_container_uses_nothing_is_not_in_the_way() {
+    let mut scan = scan_of(vec![]);
+    share(&mut scan, &[(42, 7)]);
+    let plan = plan(&scan, gone);
+    assert_eq!(plan.refusals(&Intent::default()), vec![]);
+    assert_eq!(plan.carried_in_part().count(), 0);
 }
 
 #[test]

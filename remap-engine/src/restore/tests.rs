@@ -34,6 +34,11 @@ struct Ground {
 
 impl Ground {
     fn new() -> Self {
+        Self::with(false)
+    }
+
+    /// A checkpoint of a whole mount, or only of `partial` contents.
+    fn with(partial: bool) -> Self {
         let root = tempfile::tempdir().unwrap();
         let target = tempfile::tempdir_in("/dev/shm").unwrap();
         let source = tempfile::tempdir_in("/dev/shm").unwrap();
@@ -45,6 +50,7 @@ impl Ground {
         let dir = std::fs::File::open(source.path()).unwrap();
         let captured = carry::capture(dir.as_fd(), out).unwrap();
         let mount = CarriedMount {
+            partial,
             destination: "/dev/shm".into(),
             archive: archive_name(0),
             fs_options: vec![],
@@ -116,6 +122,27 @@ fn after_a_failure_the_mount_is_as_before() {
     );
     assert_eq!(ground.contents(), "old");
     ground.assert_nothing_left();
+}
+
+#[test]
+fn to_a_mount_that_others_shared_is_only_added() {
+    let ground = Ground::with(true);
+    let restorer = ground.restorer(false);
+    let error = restore(&ground.request(), &restorer).unwrap_err();
+    assert_eq!(error.phase, Phase::Populate);
+    let text = crate::phase::report(&error);
+    assert!(
+        text.contains("only adds") && text.contains("`file`"),
+        "{text}"
+    );
+    assert_eq!(ground.contents(), "old");
+    ground.assert_nothing_left();
+
+    let target = |name: &str| ground.target.path().join(name);
+    std::fs::rename(target("file"), target("theirs")).unwrap();
+    restore(&ground.request(), &restorer).unwrap();
+    assert_eq!(ground.contents(), "carried");
+    assert_eq!(std::fs::read_to_string(target("theirs")).unwrap(), "old");
 }
 
 #[test]

@@ -52,6 +52,7 @@ mod plain;
 mod refusal;
 mod same_host;
 mod scenario;
+mod shared;
 mod shm;
 mod skips;
 mod stage;
@@ -75,6 +76,7 @@ const SCENARIOS: &[&[Scenario]] = &[
     binds::SCENARIOS,
     same_host::SCENARIOS,
     in_use::SCENARIOS,
+    shared::SCENARIOS,
     leave_running::SCENARIOS,
     exit::SCENARIOS,
     refusal::SCENARIOS,

@@ -1,5 +1,5 @@
-//! A tmpfs that others use as well cannot be carried: the checkpoint is refused
-//! before anything is touched, and the error says who they are.
+//! A file that others use as well cannot be carried: the checkpoint is refused before
+//! anything is touched, and the error says who they are.
 
 use anyhow::{Context as _, Result, ensure};
 use remap_test::ctr::Status;
@@ -27,12 +27,13 @@ const IMAGE: &str = "remap.test/refused:1";
 
 const OTHER: &str = "other";
 
-/// Holds a file of its own there open, for as long as it is let.
-const HOLD: &str = "exec 9>other-file && exec sleep 600";
+/// Holds the workload's semaphore, as one that has opened it by name.
+const HOLD: &str = "exec 9<sem.scenario && exec sleep 600";
 
-/// A process of the host has a file open.
+/// A process of the host has a file of the container's open.
 fn host_process(context: &Context) -> Result<()> {
     let (ctr, shm) = (context.ctr(), Shm::mount(context.a(), ID)?);
+    let workload = Workload::start(context, &shm, "sem-creator-first")?;
     let line = format!("echo $$ && {HOLD}");
     let other = context
         .a()
@@ -40,16 +41,13 @@ fn host_process(context: &Context) -> Result<()> {
         .args(["-c", &line])
         .current_dir(shm.path())
         .spawn()?;
-    wait_for_other(&shm)?;
-    // It comes by way of a pipe, perhaps later than the file.
     let said = || Ok(other.stdout_so_far().ends_with(b"\n"));
     ensure!(
         wait::until(LIMIT, said)?,
         "the process does not say its pid"
     );
     let pid = String::from_utf8(other.stdout_so_far())?;
-
-    let workload = Workload::start(context, &shm, "sem-creator-first")?;
+    wait_for_other(context, pid.trim())?;
     expect_refusal(context, workload, &shm, pid.trim())?;
 
     other.kill()?;
@@ -102,15 +100,17 @@ fn exec_session_at_exit(context: &Context) -> Result<()> {
 /// Another container has one open.
 fn container(context: &Context) -> Result<()> {
     let (ctr, shm) = (context.ctr(), Shm::mount(context.a(), ID)?);
+    let workload = Workload::start(context, &shm, "sem-creator-first")?;
     ctr.run(context.runtime(), BUSYBOX_IMAGE, OTHER)
         .bind(shm.path(), "/dev/shm")
         .shell(&format!("cd /dev/shm && {HOLD}"))
         .start()?;
-    wait_for_other(&shm)?;
-    let pid = ctr.wait_for(OTHER, &Status::Running, LIMIT)?.pid;
-
-    let workload = Workload::start(context, &shm, "sem-creator-first")?;
-    expect_refusal(context, workload, &shm, &pid.to_string())?;
+    let pid = ctr
+        .wait_for(OTHER, &Status::Running, LIMIT)?
+        .pid
+        .to_string();
+    wait_for_other(context, &pid)?;
+    expect_refusal(context, workload, &shm, &pid)?;
 
     ctr.remove(OTHER)?;
     ctr.checkpoint(ID, IMAGE)?;
@@ -150,7 +150,7 @@ fn expect_refusal(context: &Context, workload: Workload, shm: &Shm, pid: &str) -
         .context("the checkpoint is not refused")?
         .to_string();
     let pid = format!("pid {pid} ");
-    for part in [&pid, "sleep", "/dev/shm", shm.path(), "other-file"] {
+    for part in [&pid, "sleep", "/dev/shm", shm.path(), "sem.scenario"] {
         ensure!(error.contains(part), "no {part:?} in {error:?}");
     }
     shm.expect_names(&names)?;
@@ -170,8 +170,13 @@ fn expect_no_trace(context: &Context) -> Result<()> {
     Ok(())
 }
 
-fn wait_for_other(shm: &Shm) -> Result<()> {
-    let file = shm.host().path(shm.file("other-file"));
-    ensure!(wait::until(LIMIT, || Ok(file.exists()))?, "nobody comes");
+/// Waits until the other process holds the file and is what it becomes.
+fn wait_for_other(context: &Context, pid: &str) -> Result<()> {
+    let line = format!("readlink /proc/{pid}/fd/9 && grep -qx sleep /proc/{pid}/comm");
+    let there = || {
+        let output = context.a().command("sh").args(["-c", &line]).run()?;
+        Ok(output.status.success())
+    };
+    ensure!(wait::until(LIMIT, there)?, "nobody comes");
     Ok(())
 }

@@ -60,6 +60,12 @@ impl<'h> Shm<'h> {
         Ok(())
     }
 
+    /// The same, but for what is called `name`.
+    pub(crate) fn clear_but(&self, name: &str) -> Result<()> {
+        self.list(&format!("find . -mindepth 1 ! -name '{name}' -delete"))?;
+        Ok(())
+    }
+
     /// Nothing in it may be CRIU's or ours.
     pub(crate) fn expect_no_leftovers(&self) -> Result<()> {
         let line = "find . -name 'link_remap.*' -o -name '.remap*' -o -name '*.ghost'";

@@ -92,6 +92,11 @@ impl Probe {
         value.with_context(|| format!("no {number} of {role} in {}", self.progress))
     }
 
+    /// What each role holds, and how it sees it.
+    pub(crate) fn uses(&self) -> &Value {
+        &self.facts["uses"]
+    }
+
     /// What the role has checked itself.
     pub(crate) fn check(&self, role: &str, what: &str) -> &Value {
         &self.facts["checks"][role][what]

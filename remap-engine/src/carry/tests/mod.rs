@@ -6,6 +6,7 @@ mod hostile;
 mod mounts;
 mod round_trip;
 mod snapshot;
+mod some;
 mod trees;
 
 use std::fs::{File, OpenOptions};
@@ -14,7 +15,7 @@ use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 
-use super::{Captured, Mode, PopulateError, Populated, Request, capture, populate};
+use super::{Captured, Mode, PopulateError, Populated, Request, capture, capture_inodes, populate};
 
 /// A source and a target on tmpfs, and a place for archive, stash and journal.
 struct Ground {
