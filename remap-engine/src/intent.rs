@@ -4,6 +4,7 @@ use crate::bundle::Bundle;
 use crate::criu::config::{ConfigError, UserConfig};
 use crate::criu::version::CriuVersion;
 use crate::manifest::DumpOptions;
+use crate::obstacle::Ground;
 
 /// The annotation that lets a checkpoint end a container in which there are exec sessions.
 pub const LOSE_EXEC_SESSIONS: &str = "io.remap.lose-exec-sessions";
@@ -21,10 +22,13 @@ pub struct Intent {
     pub lose_exec_sessions: bool,
     /// The CRIU at hand, if it says its version.
     pub criu: Option<CriuVersion>,
+    /// What else decides about obstacles.
+    pub ground: Ground,
 }
 
 impl Intent {
-    /// Puts together what the request, the bundle and the configuration say.
+    /// Puts together what the request, the bundle and the configuration say, and looks at what
+    /// there is of CRIU. The tasks need not be frozen for that.
     ///
     /// # Errors
     /// The configuration has a value that cannot be read.
@@ -48,6 +52,7 @@ impl Intent {
             ghost_limit_bytes: config.ghost_limit_bytes()?,
             lose_exec_sessions: lose.is_some_and(|value| value == "true"),
             criu,
+            ground: Ground::look(config),
         })
     }
 }

@@ -1,5 +1,5 @@
 //! Decides and carries out file remaps when a container is checkpointed with CRIU.
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
 pub mod bundle;
 pub mod carry;
@@ -16,6 +16,7 @@ pub mod manifest;
 pub mod mountinfo;
 pub mod mountmap;
 pub mod network_lock;
+pub mod obstacle;
 pub mod ownership;
 pub mod phase;
 pub mod plan;
@@ -25,6 +26,7 @@ pub mod reconcile;
 pub mod restore;
 pub mod scan;
 pub mod sockets;
+mod sys;
 pub mod text;
 pub mod time_limit;
 pub mod watchdog;

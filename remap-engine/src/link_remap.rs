@@ -145,6 +145,7 @@ mod tests {
                 decision: Decision::Carried,
             }],
             exec_sessions: vec![],
+            obstacles: vec![],
             ghost_limit_bytes: 0,
         };
         let links = LinkRemaps::locate(&own, &plan);

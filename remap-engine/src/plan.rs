@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use crate::criu::config::DEFAULT_GHOST_LIMIT_BYTES;
 use crate::mountinfo::Device;
 use crate::mountmap::{Mount, MountClass, MountMap};
+use crate::obstacle::Obstacle;
 use crate::process::{FileUse, UseKind, strip_deleted};
 use crate::scan::{ExecSession, Scan};
 
@@ -123,6 +124,9 @@ pub struct RemapPlan {
     pub files: Vec<FilePlan>,
     /// Tasks that `exec` put into the container: not part of the checkpoint.
     pub exec_sessions: Vec<ExecSession>,
+    /// What else CRIU may refuse. Plans of earlier builds have none.
+    #[serde(default)]
+    pub obstacles: Vec<Obstacle>,
     /// What CRIU's `ghost-limit` must be at least, in bytes.
     pub ghost_limit_bytes: u64,
 }
@@ -151,6 +155,7 @@ pub fn plan(scan: &Scan, name_state: impl Fn(&FileUse) -> NameState) -> RemapPla
         ghost_limit_bytes: largest_ghost.unwrap_or(0).max(DEFAULT_GHOST_LIMIT_BYTES),
         files,
         exec_sessions: scan.exec_sessions.clone(),
+        obstacles: scan.obstacles.clone(),
     }
 }
 

@@ -3,8 +3,10 @@
 //! Everything is read relative to the pinned directory: once the process is gone its directory
 //! answers `ESRCH`, so a reused pid is never mistaken for it (proc_pid(5)).
 
+mod descriptor;
 mod file_use;
 mod maps;
+mod status;
 mod view;
 
 use std::ffi::OsString;
@@ -17,8 +19,10 @@ use rustix::fs::{AtFlags, Mode, OFlags, Statx, StatxFlags};
 
 use crate::mountinfo::{self, Device, MountEntry};
 
+pub(crate) use self::descriptor::duplicate;
 pub use self::file_use::{FileUse, UseKind, strip_deleted};
-pub(crate) use self::maps::mapped_files;
+pub(crate) use self::maps::{mapped_files, mappings};
+pub(crate) use self::status::Status;
 
 /// Reading `/proc` failed.
 #[derive(Debug, thiserror::Error)]

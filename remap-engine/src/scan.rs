@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::bundle::Bundle;
 use crate::mountinfo::Device;
 use crate::mountmap::{Mount, MountMap};
+use crate::obstacle::{self, Held, Obstacle};
 use crate::ownership::{self, Extent, Wanted};
 use crate::plan::NameState;
 use crate::process::{self, FileUse, Process, ProcessError, strip_deleted};
@@ -28,6 +29,8 @@ pub struct Scan {
     /// Tasks in the container's control group outside init's tree (exec sessions): frozen with
     /// the others, not dumped by CRIU.
     pub exec_sessions: Vec<ExecSession>,
+    /// What else CRIU may refuse to dump.
+    pub obstacles: Vec<Obstacle>,
     /// The device of memfds.
     pub memfd_device: Device,
 }
@@ -93,6 +96,7 @@ pub fn scan(bundle: &Bundle, init: i32) -> Result<Scan, ScanError> {
             held_by_others: HashMap::new(),
             uses: Vec::new(),
             exec_sessions: Vec::new(),
+            obstacles: Vec::new(),
             memfd_device,
         });
     };
@@ -100,6 +104,7 @@ pub fn scan(bundle: &Bundle, init: i32) -> Result<Scan, ScanError> {
     for process in &tree {
         uses.extend(process.file_uses()?);
     }
+    let obstacles = obstacle::find(&Held::new(&tree, &uses, memfd_device))?;
     let mut map = MountMap::build(bundle, &root.mounts()?, root);
 
     let members: HashSet<i32> = tree.iter().map(Process::pid).collect();
@@ -133,6 +138,7 @@ pub fn scan(bundle: &Bundle, init: i32) -> Result<Scan, ScanError> {
         held_by_others,
         uses,
         exec_sessions,
+        obstacles,
         memfd_device,
     })
 }

@@ -1,5 +1,7 @@
 //! What forbids a checkpoint, with the remedy. Pure.
 
+mod obstacle;
+
 use std::path::Path;
 
 use super::{Decision, FilePlan, RemapPlan};
@@ -36,7 +38,15 @@ impl RemapPlan {
             .iter()
             .filter_map(|file| file_refusal(file, intent.ghost_limit_bytes));
         let sessions = self.lost_at_exit(intent);
-        shared.chain(files).chain(sessions).collect()
+        let obstacles = self
+            .obstacles
+            .iter()
+            .filter_map(|one| obstacle::refusal(one, intent));
+        shared
+            .chain(files)
+            .chain(sessions)
+            .chain(obstacles)
+            .collect()
     }
 
     /// What an end of the container with the checkpoint would lose: the tasks that `exec` put into

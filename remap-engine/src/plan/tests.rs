@@ -53,6 +53,7 @@ fn scan_of(uses: Vec<FileUse>) -> Scan {
         map: MountMap { mounts },
         uses,
         exec_sessions: vec![],
+        obstacles: vec![],
         memfd_device: MEMFD,
     }
 }

@@ -28,7 +28,7 @@ pub enum UseKind {
 
 impl UseKind {
     /// The name below `/proc/PID` of the kernel's link to the file.
-    fn link(&self) -> PathBuf {
+    pub(super) fn link(&self) -> PathBuf {
         match self {
             Self::Fd(fd) => format!("fd/{fd}").into(),
             Self::Mapping(start, end) => format!("map_files/{start:x}-{end:x}").into(),

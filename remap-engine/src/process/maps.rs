@@ -2,31 +2,38 @@
 
 use crate::mountinfo::Device;
 
-/// A line of `/proc/PID/maps` that maps a file (inode other than 0), proc_pid_maps(5).
+/// A line of `/proc/PID/maps`, proc_pid_maps(5).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Mapping {
     /// First address, and the one after the last.
     pub(crate) range: (u64, u64),
     /// Device of the file system; for some (overlay, btrfs) not the `st_dev` of the file.
     pub(crate) device: Device,
-    /// Inode number.
+    /// Inode number; 0 if it is no file.
     pub(crate) inode: u64,
     /// The name as the kernel shows it.
     pub(crate) name: Vec<u8>,
 }
 
 pub(crate) fn mapped_files(maps: &[u8]) -> Vec<Mapping> {
-    let lines = maps.split(|byte| *byte == b'\n');
-    lines.filter_map(mapped_file).collect()
+    let mut files = mappings(maps);
+    files.retain(|mapping| mapping.inode != 0);
+    files
 }
 
-fn mapped_file(line: &[u8]) -> Option<Mapping> {
+/// All of them, also those of no file, and System V's, whose inode number can be 0.
+pub(crate) fn mappings(maps: &[u8]) -> Vec<Mapping> {
+    let lines = maps.split(|byte| *byte == b'\n');
+    lines.filter_map(mapping).collect()
+}
+
+fn mapping(line: &[u8]) -> Option<Mapping> {
     let mut fields = line.splitn(6, |byte| *byte == b' ');
     let mut text = || std::str::from_utf8(fields.next()?).ok();
     let (start, end) = text()?.split_once('-')?;
     let (_permissions, _offset) = (text()?, text()?);
     let (major, minor) = text()?.split_once(':')?;
-    let inode = text()?.parse().ok().filter(|inode| *inode != 0)?;
+    let inode = text()?.parse().ok()?;
     let hex = |digits| u32::from_str_radix(digits, 16).ok();
     Some(Mapping {
         range: (

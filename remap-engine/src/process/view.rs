@@ -39,6 +39,12 @@ impl Process {
         Some((device_of(&stat), stat.stx_ino))
     }
 
+    /// The same, following it.
+    pub(crate) fn at_path(&self, path: &Path) -> Option<(Device, u64)> {
+        let stat = self.look_at(path, OFlags::empty())?;
+        Some((device_of(&stat), stat.stx_ino))
+    }
+
     /// What is at `path` as the process sees it.
     fn look_at(&self, path: &Path, flags: OFlags) -> Option<Statx> {
         let root = rustix::fs::openat(

@@ -1,0 +1,107 @@
+//! The tasks themselves: their namespaces, sessions, tracers and file tables.
+
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStringExt;
+
+use super::{Found, Held, Holding, Kind, namespace_of_own};
+use crate::process::{Process, ProcessError, Status, UseKind, mappings};
+use crate::sys;
+
+/// The namespaces of which a task cannot have one of its own inside the container
+/// (`generate_ns_id`: all but those of mounts and network).
+const NOT_NESTED: [&str; 6] = ["pid", "ipc", "uts", "user", "time", "cgroup"];
+
+pub(super) fn find(held: &Held, found: &mut Found) -> Result<(), ProcessError> {
+    for Holding { process, .. } in &held.all {
+        let status = Status::parse(&process.read("status")?);
+        if status.session == Some(0) {
+            found.add(Kind::ForeignSession, process, None, String::new());
+        }
+    }
+    let namespaces = NOT_NESTED.map(|name| {
+        let fine = [held.namespace_of_init(name), namespace_of_own(name)];
+        (name, fine)
+    });
+    for Holding { process, .. } in held.living() {
+        for namespace in nested(process, &namespaces) {
+            let namespace = namespace.to_owned();
+            found.add(Kind::Namespace { namespace }, process, None, String::new());
+        }
+        threads(process, found)?;
+    }
+    system_v(held, found)
+}
+
+/// A namespace, and which of its kind are no obstacle: init's, and CRIU's own.
+type Fine = (&'static str, [Option<OsString>; 2]);
+
+/// The namespaces of its own.
+fn nested(process: &Process, namespaces: &[Fine]) -> Vec<&'static str> {
+    let is_nested = |(name, fine): &&Fine| {
+        let own = process.link(&format!("ns/{name}")).ok();
+        own.is_some() && !fine.contains(&own)
+    };
+    let nested = namespaces.iter().filter(is_nested);
+    let mut nested: Vec<&str> = nested.map(|(name, _)| *name).collect();
+    // Its children would be in another than it is itself (`dump_task_ns_ids`).
+    let for_children = process.link("ns/time_for_children").ok();
+    if for_children.is_some() && for_children != process.link("ns/time").ok() {
+        nested.push("time_for_children");
+    }
+    nested
+}
+
+/// Who traces it, and whether its threads have one file table.
+fn threads(process: &Process, found: &mut Found) -> Result<(), ProcessError> {
+    let first = process.pid();
+    for thread in process.thread_ids()? {
+        let Some(status) = status_of(process, thread)? else {
+            continue;
+        };
+        if status.has_ended {
+            continue;
+        }
+        let about = if thread == first {
+            String::new()
+        } else {
+            format!("thread {thread}")
+        };
+        if status.tracer != 0 {
+            let about = format!("{about} traced by pid {}", status.tracer);
+            found.add(Kind::Traced, process, None, about.trim_start().to_owned());
+        }
+        if thread != first && matches!(sys::share_file_table(first, thread), Ok(false)) {
+            found.add(Kind::FileTable, process, None, about);
+        }
+    }
+    Ok(())
+}
+
+/// `None` if the thread has gone.
+fn status_of(process: &Process, thread: i32) -> Result<Option<Status>, ProcessError> {
+    match process.read(&format!("task/{thread}/status")) {
+        Ok(text) => Ok(Some(Status::parse(&text))),
+        // Either the thread alone is gone, or the process, which then answers no more.
+        Err(_) => process.read("status").map(|_| None),
+    }
+}
+
+/// Segments of System V, if they are not the container's own.
+fn system_v(held: &Held, found: &mut Found) -> Result<(), ProcessError> {
+    if held.namespace_of_init("ipc") != namespace_of_own("ipc") {
+        return Ok(());
+    }
+    for Holding { process, .. } in held.living() {
+        for mapping in mappings(&process.read("maps")?) {
+            let is_segment =
+                mapping.device == held.memfd_device && mapping.name.starts_with(b"/SYSV");
+            if is_segment {
+                let by = UseKind::Mapping(mapping.range.0, mapping.range.1);
+                let name = OsString::from_vec(mapping.name);
+                let name = crate::text::escape(&name);
+                found.add(Kind::SystemVMemory, process, Some(by), name);
+            }
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,66 @@
+use super::*;
+use crate::process::{memfd_device, process_tree};
+use std::os::unix::net::UnixStream;
+
+/// What is found of this very process and its children.
+fn found() -> Vec<Obstacle> {
+    let tree = process_tree(i32::try_from(std::process::id()).unwrap()).unwrap();
+    let uses: Vec<_> = tree
+        .iter()
+        .flat_map(|process| process.file_uses().unwrap())
+        .collect();
+    let memfd = memfd_device().unwrap();
+    find(&Held::new(&tree, &uses, memfd)).unwrap()
+}
+
+fn holders(found: &[Obstacle], kind: &Kind) -> Vec<Holder> {
+    let of_kind = found.iter().filter(|one| one.kind == *kind);
+    of_kind.flat_map(|one| one.holders.clone()).collect()
+}
+
+#[test]
+fn a_lock_is_found_with_its_process_and_its_descriptor() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    rustix::fs::flock(&file, rustix::fs::FlockOperation::LockExclusive).unwrap();
+    let fd = std::os::fd::AsRawFd::as_raw_fd(file.as_file());
+    let found = holders(&found(), &Kind::FileLock);
+    let own = found
+        .iter()
+        .find(|one| one.by == Some(UseKind::Fd(fd.unsigned_abs())));
+    let own = own.unwrap();
+    assert_eq!(own.pid.unsigned_abs(), std::process::id());
+    assert_eq!(own.name, format!("{} (FLOCK)", file.path().display()));
+}
+
+#[test]
+fn a_pair_that_stays_inside_is_not_found() {
+    let (one, _other) = UnixStream::pair().unwrap();
+    let fd = std::os::fd::AsRawFd::as_raw_fd(&one).unsigned_abs();
+    let found = holders(&found(), &Kind::UnixOutside { reconnects: false });
+    assert!(found.iter().all(|one| one.by != Some(UseKind::Fd(fd))));
+}
+
+#[test]
+fn an_obstacle_is_text_and_json() {
+    let holder = |pid| Holder {
+        pid,
+        command: "app".into(),
+        by: Some(UseKind::Fd(3)),
+        name: "anon_inode:[io_uring]".into(),
+    };
+    let obstacle = Obstacle {
+        kind: Kind::Anonymous {
+            inode: "[io_uring]".into(),
+        },
+        holders: (1..=8).map(holder).collect(),
+    };
+    let said = obstacle.holders();
+    assert!(said.starts_with("pid 1 (app) by fd 3 on anon_inode:[io_uring], pid 2"));
+    assert!(said.ends_with("pid 6 (app) by fd 3 on anon_inode:[io_uring] and 2 more"));
+    let json = serde_json::to_string(&obstacle).unwrap();
+    assert!(
+        json.starts_with(r#"{"obstacle":"anonymous","inode":"[io_uring]","holders":[{"pid":1"#)
+    );
+    let read: Obstacle = serde_json::from_str(&json).unwrap();
+    assert_eq!(read, obstacle);
+}

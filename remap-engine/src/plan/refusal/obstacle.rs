@@ -1,0 +1,176 @@
+//! Which obstacles forbid a checkpoint. Pure.
+//!
+//! What is said here holds for the versions of CRIU that were read and tried. Of a newer one it is
+//! not known, and the decision is left to it.
+
+use super::Refusal;
+use crate::criu::version::CriuVersion;
+use crate::intent::Intent;
+use crate::obstacle::{Kind, Obstacle, Plugins};
+
+/// The oldest CRIU of which it is known what it refuses, and the first of which it is not.
+const KNOWN: std::ops::Range<CriuVersion> = CriuVersion::new(3, 17)..CriuVersion::new(4, 3);
+
+/// The first that dumps pidfds.
+const PIDFDS: CriuVersion = CriuVersion::new(4, 1);
+
+/// The first that asks for `SO_PASSCRED` only where there is one, and that dumps ICMP sockets.
+const SOCKET_OPTIONS: CriuVersion = CriuVersion::new(4, 2);
+
+/// `IPPROTO_ICMP` and `IPPROTO_ICMPV6`.
+const ICMP: [u32; 2] = [1, 58];
+
+/// Why the obstacle is in the way of a checkpoint as intended; `None` if it is not, or if that is
+/// not certain.
+pub(super) fn refusal(obstacle: &Obstacle, intent: &Intent) -> Option<Refusal> {
+    let criu = intent.criu.filter(|version| KNOWN.contains(version))?;
+    if !forbids(&obstacle.kind, intent, criu) {
+        return None;
+    }
+    let (cause, remedy) = said(&obstacle.kind);
+    Some(Refusal {
+        what: format!("{cause}: {}", obstacle.holders()),
+        remedy,
+    })
+}
+
+fn forbids(kind: &Kind, intent: &Intent, criu: CriuVersion) -> bool {
+    let ground = &intent.ground;
+    let options = &intent.options;
+    match kind {
+        // Only what CRIU has no type for is offered to plugins (`dump_unsupp_fd`).
+        Kind::Anonymous { .. } | Kind::Device { .. } | Kind::DeviceMapping { .. } => {
+            ground.plugins == Plugins::OnlyItsOwn
+        }
+        Kind::Pidfd { inside } if criu >= PIDFDS => !inside,
+        Kind::Pidfd { .. } => ground.plugins == Plugins::OnlyItsOwn,
+        Kind::UnknownMount | Kind::Covered | Kind::MessageQueue => !ground.has_external,
+        Kind::SocketOptions => criu < SOCKET_OPTIONS,
+        Kind::SocketProtocol { protocol } => !ICMP.contains(protocol) || criu < SOCKET_OPTIONS,
+        Kind::TcpConnection => !options.tcp_established && !ground.closes_tcp,
+        Kind::PendingConnections => !ground.skips_in_flight,
+        Kind::UnixOutside { reconnects } => {
+            let may = options.ext_unix_sk && *reconnects;
+            !may && !ground.has_external && ground.plugins == Plugins::OnlyItsOwn
+        }
+        Kind::FileLock => !options.file_locks,
+        Kind::TunOfHost
+        | Kind::SecretMemory
+        | Kind::SocketFamily { .. }
+        | Kind::ForeignSession
+        | Kind::Namespace { .. }
+        | Kind::Traced
+        | Kind::FileTable
+        | Kind::SystemVMemory => true,
+    }
+}
+
+/// The cause and the remedy.
+fn said(kind: &Kind) -> (String, String) {
+    let close = |what: &str| format!("have {what} closed before the checkpoint");
+    let (cause, remedy) = match kind {
+        Kind::Anonymous { inode } if inode == "[io_uring]" => (
+            "CRIU cannot dump an io_uring".into(),
+            "switch io_uring off in the application (Node.js: UV_USE_IO_URING=0), or have it closed before the checkpoint".into(),
+        ),
+        Kind::Anonymous { inode } => (
+            format!("CRIU cannot dump a descriptor or mapping of the kind {inode}"),
+            close("it"),
+        ),
+        Kind::Pidfd { inside: true } => (
+            "CRIU before 4.1 cannot dump a pidfd".into(),
+            "use CRIU 4.1 or later, or have it closed before the checkpoint".into(),
+        ),
+        Kind::Pidfd { inside: false } => (
+            "a pidfd stands for a process outside the container's process tree".into(),
+            close("it"),
+        ),
+        Kind::Device { block, device } => {
+            let type_ = if *block { "block" } else { "character" };
+            (
+                format!("CRIU cannot dump the {type_} device {device}"),
+                close("the device"),
+            )
+        }
+        Kind::DeviceMapping { device } => (
+            format!("CRIU cannot dump a mapping of the device {device}"),
+            "have it unmapped before the checkpoint".into(),
+        ),
+        Kind::TunOfHost => (
+            "a TUN device can only be dumped with its network namespace".into(),
+            "run the container in a network namespace of its own".into(),
+        ),
+        Kind::UnknownMount => (
+            "a file lies on a mount that the container does not see: one that was unmounted, or one of the kernel's own".into(),
+            "have it closed before the checkpoint, or mount its file system in the container".into(),
+        ),
+        Kind::Covered => (
+            "another mount covers a file that is in use".into(),
+            "unmount the upper one, or have the file closed before the checkpoint".into(),
+        ),
+        Kind::MessageQueue => (
+            "CRIU cannot dump a POSIX message queue".into(),
+            close("it"),
+        ),
+        Kind::SecretMemory => (
+            "CRIU cannot dump memory of memfd_secret(2), which is kept from everyone on purpose".into(),
+            "have it closed and unmapped before the checkpoint".into(),
+        ),
+        Kind::SocketOptions => (
+            "CRIU before 4.2 cannot dump a network socket on this kernel (SO_PASSCRED)".into(),
+            "use CRIU 4.2 or later, or have the socket closed before the checkpoint".into(),
+        ),
+        Kind::SocketFamily { family } => (
+            format!("CRIU cannot dump a socket of the address family {family}"),
+            close("the socket"),
+        ),
+        Kind::SocketProtocol { protocol } => (
+            format!("CRIU cannot dump a socket of the protocol {protocol}"),
+            "use plain TCP or UDP (MPTCP, 262: GODEBUG=multipathtcp=0 turns it off in Go programs), or have the socket closed before the checkpoint".into(),
+        ),
+        Kind::TcpConnection => (
+            "a TCP connection is open".into(),
+            "allow tcp-established (in the CRIU configuration that the annotation org.criu.config names), or end the connection before the checkpoint".into(),
+        ),
+        Kind::PendingConnections => (
+            "a TCP listener has connections that the application has not accepted yet".into(),
+            "try again, or allow skip-in-flight in the CRIU configuration, which drops them".into(),
+        ),
+        Kind::UnixOutside { reconnects } => (
+            "a Unix socket is connected to a process outside the container".into(),
+            if *reconnects {
+                "allow ext-unix-sk (in the CRIU configuration that the annotation org.criu.config names), or end the connection before the checkpoint".into()
+            } else {
+                "end the connection before the checkpoint".into()
+            },
+        ),
+        Kind::FileLock => (
+            "a file lock or a lease is held".into(),
+            "allow file-locks (ctr container checkpoint does so), if nobody outside the container uses the files, or have it released before the checkpoint".into(),
+        ),
+        Kind::ForeignSession => (
+            "a process belongs to a session that was begun outside the container".into(),
+            "end it before the checkpoint, or start it with setsid".into(),
+        ),
+        Kind::Namespace { namespace } => (
+            format!("a process has a namespace of its own inside the container ({namespace}), which CRIU cannot dump"),
+            "end it before the checkpoint, or run it in the container's namespace".into(),
+        ),
+        Kind::Traced => (
+            "a task is traced, and CRIU has to trace it itself".into(),
+            "end strace, gdb or whatever traces it".into(),
+        ),
+        Kind::FileTable => (
+            "a thread has a table of descriptors of its own (unshare(2) with CLONE_FILES), which CRIU would lose without a word".into(),
+            "end the thread before the checkpoint, or give it a process of its own".into(),
+        ),
+        Kind::SystemVMemory => (
+            "a System V shared memory segment belongs to an IPC namespace that is not the container's".into(),
+            "run the container in an IPC namespace of its own".into(),
+        ),
+    };
+    (cause, remedy)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,72 @@
+//! `/proc/PID/status`, parsed as bytes.
+
+/// What is of interest in it (proc_pid_status(5)).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Status {
+    /// The task that traces this one, in the reader's pid namespace; 0 if there is none, or if it
+    /// cannot be seen from there.
+    pub(crate) tracer: i32,
+    /// It has ended, and waits to be reaped.
+    pub(crate) has_ended: bool,
+    /// The session in the task's own pid namespace; 0 if its leader is not in there.
+    pub(crate) session: Option<i32>,
+}
+
+impl Status {
+    pub(crate) fn parse(text: &[u8]) -> Self {
+        let mut status = Self::default();
+        for line in text.split(|byte| *byte == b'\n') {
+            let Some((name, value)) = std::str::from_utf8(line)
+                .ok()
+                .and_then(|line| line.split_once(':'))
+            else {
+                continue;
+            };
+            let mut numbers = value.split_ascii_whitespace().map(str::parse::<i32>);
+            match name {
+                "State" => status.has_ended = value.trim_start().starts_with(['Z', 'X']),
+                "TracerPid" => {
+                    status.tracer = numbers.next().and_then(Result::ok).unwrap_or_default();
+                }
+                "NSsid" => status.session = numbers.next_back().and_then(Result::ok),
+                _ => {}
+            }
+        }
+        status
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn the_innermost_session_counts() {
+        let text = b"Name:\ta\xff:b\nState:\tZ (zombie)\nTracerPid:\t7\nNSsid:\t20\t0\n";
+        let expected = Status {
+            tracer: 7,
+            has_ended: true,
+            session: Some(0),
+        };
+        assert_eq!(Status::parse(text), expected);
+        let own = std::fs::read("/proc/self/status").unwrap();
+        let own = Status::parse(&own);
+        assert!(own.tracer == 0 && !own.has_ended);
+        assert!(own.session.is_some());
+    }
+
+    #[test]
+    fn a_command_named_like_a_field_is_none() {
+        // The kernel escapes newlines in names.
+        let status = Status::parse(b"Name:\tTracerPid:\t9\n");
+        assert_eq!(status, Status::default());
+    }
+
+    proptest! {
+        #[test]
+        fn odd_bytes_do_no_harm(text in prop::collection::vec(any::<u8>(), 0..200)) {
+            Status::parse(&text);
+        }
+    }
+}
