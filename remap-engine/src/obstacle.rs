@@ -251,13 +251,12 @@ impl Found {
 impl std::fmt::Display for Holder {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "pid {} ({})", self.pid, self.command)?;
-        if let Some(by) = &self.by {
-            write!(f, " by {by}")?;
+        match (&self.by, &*self.name) {
+            (Some(by), "") => write!(f, " by {by}"),
+            (Some(by), name) => write!(f, " by {by} on {name}"),
+            (None, "") => Ok(()),
+            (None, about) => write!(f, ", {about}"),
         }
-        if !self.name.is_empty() {
-            write!(f, " on {}", self.name)?;
-        }
-        Ok(())
     }
 }
 

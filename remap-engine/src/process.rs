@@ -168,7 +168,11 @@ impl Process {
         Ok(self.list("task")?.iter().filter_map(pin).collect())
     }
 
-    fn list(&self, name: &str) -> Result<Vec<OsString>, ProcessError> {
+    /// The names in a directory below `/proc/PID`.
+    ///
+    /// # Errors
+    /// As [`Process::read`].
+    pub(crate) fn list(&self, name: &str) -> Result<Vec<OsString>, ProcessError> {
         let list = || -> io::Result<Vec<OsString>> {
             let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
             let fd = rustix::fs::openat(&self.dir, name, flags, Mode::empty())?;

@@ -15,6 +15,10 @@ use crate::process::{FileUse, Process, ProcessError};
 pub(super) fn find(held: &Held, found: &mut Found) -> Result<(), ProcessError> {
     let mut namespaces: HashMap<OsString, (&Process, Mounts)> = HashMap::new();
     for one in held.living() {
+        // The names of files begin at the root of the namespace, and so must the view.
+        if one.process.link("root")? != "/" {
+            continue;
+        }
         if let Entry::Vacant(new) = namespaces.entry(one.process.link("ns/mnt")?) {
             new.insert((one.process, Mounts::new(one.process.mounts()?)));
         }

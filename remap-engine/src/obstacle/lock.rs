@@ -6,6 +6,12 @@ use crate::process::{FileUse, ProcessError, UseKind};
 /// CRIU reads the same lines, of every descriptor (`parse_fdinfo_pid_s`), and knows all kinds that
 /// flock(2), fcntl(2) and its leases make.
 pub(super) fn find(held: &Held, found: &mut Found) -> Result<(), ProcessError> {
+    // To look at each descriptor takes long, and most containers have no lock.
+    let all = std::fs::read("/proc/locks").unwrap_or_default();
+    let pids = held.pids();
+    if !owners(&all).any(|pid| pids.contains(&pid) || !lives(pid)) {
+        return Ok(());
+    }
     for (process, one) in held.uses().filter(|(_, one)| can_be_locked(one)) {
         let UseKind::Fd(fd) = one.kind else {
             continue;
@@ -19,6 +25,23 @@ pub(super) fn find(held: &Held, found: &mut Found) -> Result<(), ProcessError> {
         }
     }
     Ok(())
+}
+
+/// The processes that have taken the locks of the machine, as far as they are seen from here; -1 is
+/// that of one that belongs to a description (proc_locks(5)). A lock of flock(2) stays when they
+/// have ended, with whoever has inherited it.
+fn owners(locks: &[u8]) -> impl Iterator<Item = i32> {
+    let lines = locks.split(|byte| *byte == b'\n');
+    lines.filter_map(|line| {
+        let mut fields = std::str::from_utf8(line).ok()?.split_ascii_whitespace();
+        // One that somebody waits for has an arrow before its kind.
+        fields.find(|field| matches!(*field, "READ" | "WRITE" | "UNLCK" | "RW"))?;
+        fields.next()?.parse().ok()
+    })
+}
+
+fn lives(pid: i32) -> bool {
+    std::fs::exists(format!("/proc/{pid}")).unwrap_or(false)
 }
 
 fn can_be_locked(one: &FileUse) -> bool {
@@ -57,6 +80,14 @@ mod tests {
     }
 
     #[test]
+    fn the_owners_of_all_locks() {
+        let text = b"1: POSIX  ADVISORY  WRITE 707 08:01:9 0 EOF\n1: -> POSIX  ADVISORY  WRITE 708 08:01:9 0 0\n\
+            2: OFDLCK ADVISORY  READ  -1 00:1a:9 0 9\n3: LEASE  ACTIVE    READ  5 00:1a:9 0 EOF\n\xff\n";
+        assert_eq!(owners(text).collect::<Vec<_>>(), [707, 708, -1, 5]);
+        assert!(lives(1) && !lives(-1));
+    }
+
+    #[test]
     fn the_kernel_says_it_like_that() {
         let file = tempfile::tempfile().unwrap();
         let text = || {
@@ -72,6 +103,7 @@ mod tests {
         #[test]
         fn odd_bytes_do_no_harm(text in prop::collection::vec(any::<u8>(), 0..200)) {
             locks(&text);
+            owners(&text).count();
         }
     }
 }

@@ -5,6 +5,7 @@
 //! are the mounts that the kernel keeps for itself.
 
 use std::collections::HashSet;
+use std::ffi::OsString;
 
 use rustix::fs::FileType;
 
@@ -33,7 +34,9 @@ pub(super) fn find(held: &Held, found: &mut Found) -> Result<(), ProcessError> {
     if suspects().next().is_none() {
         return Ok(());
     }
-    let mut known = Known::of_this_process();
+    let Some(mut known) = Known::of_this_process() else {
+        return Ok(());
+    };
     for one in held.living() {
         known.add(one.process)?;
     }
@@ -64,20 +67,23 @@ struct Known {
     ids: HashSet<u64>,
     /// File systems of POSIX message queues: the kernel's own mount is of the same.
     queues: HashSet<Device>,
-    namespaces: HashSet<std::ffi::OsString>,
+    /// The mount namespaces and roots of those who were asked.
+    views: HashSet<[OsString; 2]>,
 }
 
 impl Known {
     /// Those of the caller: CRIU looks at its own, too.
-    fn of_this_process() -> Self {
-        let text = std::fs::read("/proc/self/mountinfo").unwrap_or_default();
+    fn of_this_process() -> Option<Self> {
+        let text = std::fs::read("/proc/self/mountinfo").ok()?;
         let mut known = Self::default();
-        known.extend(&crate::mountinfo::parse(&text).unwrap_or_default());
-        known
+        known.extend(&crate::mountinfo::parse(&text).ok()?);
+        Some(known)
     }
 
+    /// A process sees only the mounts below its root, so both count.
     fn add(&mut self, process: &Process) -> Result<(), ProcessError> {
-        if self.namespaces.insert(process.link("ns/mnt")?) {
+        let view = [process.link("ns/mnt")?, process.link("root")?];
+        if self.views.insert(view) {
             self.extend(&process.mounts()?);
         }
         Ok(())
@@ -132,7 +138,7 @@ mod tests {
         let known = Known {
             ids: HashSet::from([1, 2]),
             queues: HashSet::from([QUEUES]),
-            namespaces: HashSet::new(),
+            views: HashSet::new(),
         };
         is_suspect(one, MEMFD).then(|| known.judge(one)).flatten()
     }

@@ -12,22 +12,24 @@ use crate::sys;
 const NOT_NESTED: [&str; 6] = ["pid", "ipc", "uts", "user", "time", "cgroup"];
 
 pub(super) fn find(held: &Held, found: &mut Found) -> Result<(), ProcessError> {
-    for Holding { process, .. } in &held.all {
-        let status = Status::parse(&process.read("status")?);
-        if status.session == Some(0) {
-            found.add(Kind::ForeignSession, process, None, String::new());
-        }
-    }
     let namespaces = NOT_NESTED.map(|name| {
         let fine = [held.namespace_of_init(name), namespace_of_own(name)];
         (name, fine)
     });
-    for Holding { process, .. } in held.living() {
+    for one in &held.all {
+        let process = one.process;
+        let status = Status::parse(&process.read("status")?);
+        if status.session == Some(0) {
+            found.add(Kind::ForeignSession, process, None, String::new());
+        }
+        if one.has_ended {
+            continue;
+        }
         for namespace in nested(process, &namespaces) {
             let namespace = namespace.to_owned();
             found.add(Kind::Namespace { namespace }, process, None, String::new());
         }
-        threads(process, found)?;
+        threads(process, status, found)?;
     }
     system_v(held, found)
 }
@@ -52,10 +54,15 @@ fn nested(process: &Process, namespaces: &[Fine]) -> Vec<&'static str> {
 }
 
 /// Who traces it, and whether its threads have one file table.
-fn threads(process: &Process, found: &mut Found) -> Result<(), ProcessError> {
+fn threads(process: &Process, status: Status, found: &mut Found) -> Result<(), ProcessError> {
     let first = process.pid();
     for thread in process.thread_ids()? {
-        let Some(status) = status_of(process, thread)? else {
+        let status = if thread == first {
+            Some(status)
+        } else {
+            status_of(process, thread)?
+        };
+        let Some(status) = status else {
             continue;
         };
         if status.has_ended {
@@ -70,11 +77,20 @@ fn threads(process: &Process, found: &mut Found) -> Result<(), ProcessError> {
             let about = format!("{about} traced by pid {}", status.tracer);
             found.add(Kind::Traced, process, None, about.trim_start().to_owned());
         }
-        if thread != first && matches!(sys::share_file_table(first, thread), Ok(false)) {
+        if thread != first && has_own_files(process, thread) {
             found.add(Kind::FileTable, process, None, about);
         }
     }
     Ok(())
+}
+
+/// Whether a thread has a file table of its own with anything in it: one that is about to end has
+/// none.
+fn has_own_files(process: &Process, thread: i32) -> bool {
+    matches!(sys::share_file_table(process.pid(), thread), Ok(false))
+        && process
+            .list(&format!("task/{thread}/fd"))
+            .is_ok_and(|files| !files.is_empty())
 }
 
 /// `None` if the thread has gone.

@@ -1,10 +1,10 @@
 use super::*;
-use crate::process::{memfd_device, process_tree};
+use crate::process::memfd_device;
 use std::os::unix::net::UnixStream;
 
-/// What is found of this very process and its children.
+/// What is found of this very process; children of other tests come and go.
 fn found() -> Vec<Obstacle> {
-    let tree = process_tree(i32::try_from(std::process::id()).unwrap()).unwrap();
+    let tree = [Process::pin(i32::try_from(std::process::id()).unwrap()).unwrap()];
     let uses: Vec<_> = tree
         .iter()
         .flat_map(|process| process.file_uses().unwrap())
@@ -63,4 +63,24 @@ fn an_obstacle_is_text_and_json() {
     );
     let read: Obstacle = serde_json::from_str(&json).unwrap();
     assert_eq!(read, obstacle);
+}
+
+#[test]
+fn a_thread_with_files_of_its_own_is_found_while_it_has_them() {
+    let of_threads = || {
+        let found = holders(&found(), &Kind::FileTable);
+        found.into_iter().map(|one| one.name).collect::<Vec<_>>()
+    };
+    let (send, receive) = std::sync::mpsc::channel();
+    let (end, ended) = std::sync::mpsc::channel::<()>();
+    let thread = std::thread::spawn(move || {
+        nix::sched::unshare(nix::sched::CloneFlags::CLONE_FILES).unwrap();
+        send.send(nix::unistd::gettid()).unwrap();
+        ended.recv().unwrap();
+    });
+    let name = format!("thread {}", receive.recv().unwrap());
+    assert!(of_threads().contains(&name));
+    end.send(()).unwrap();
+    thread.join().unwrap();
+    assert!(!of_threads().contains(&name));
 }
