@@ -12,7 +12,7 @@ use rustix::mount::{OpenTreeFlags, open_tree};
 use crate::carry::{self, CaptureError, Captured};
 use crate::mountinfo::Device;
 use crate::mountmap::Mount;
-use crate::plan::RemapPlan;
+use crate::plan::{Refusal, RemapPlan};
 use crate::private;
 use crate::process::Process;
 use crate::reconcile::CarriedNames;
@@ -55,18 +55,56 @@ pub enum ContentsError {
         #[source]
         source: CaptureError,
     },
-    /// Two mounts show different parts of one file system, and an inode has a name in both.
-    #[error(
-        "inode {inode} has names on {one} and on {other}, which are carried apart: it would become two files; bind the directory that holds both, or remove one name"
-    )]
-    Split {
-        /// The inode.
-        inode: u64,
-        /// Mount point.
-        one: PathBuf,
-        /// Mount point.
-        other: PathBuf,
-    },
+    /// Two mounts show different parts of one file system, and share an inode.
+    #[error(transparent)]
+    Split(#[from] Split),
+}
+
+/// Two mounts show different parts of one file system, and an inode has a name in both.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{}", self.refusal())]
+pub struct Split {
+    /// The inode.
+    pub inode: u64,
+    /// Mount point.
+    pub one: PathBuf,
+    /// Mount point.
+    pub other: PathBuf,
+}
+
+impl Split {
+    /// Finds one among parts of file systems: the device, a mount point that shows the part, and
+    /// the inodes that have a name in it.
+    pub(crate) fn find<'p, I: IntoIterator<Item = u64>>(
+        parts: impl IntoIterator<Item = (Device, &'p Path, I)>,
+    ) -> Option<Self> {
+        let mut seen: HashMap<(Device, u64), &Path> = HashMap::new();
+        for (device, destination, inodes) in parts {
+            for inode in inodes {
+                if let Some(other) = seen.insert((device, inode), destination) {
+                    return Some(Self {
+                        inode,
+                        one: other.to_owned(),
+                        other: destination.to_owned(),
+                    });
+                }
+            }
+        }
+        None
+    }
+
+    /// What is said of it.
+    #[must_use]
+    pub fn refusal(&self) -> Refusal {
+        let (one, other) = (self.one.display(), self.other.display());
+        Refusal {
+            what: format!(
+                "inode {} has names on {one} and on {other}, which are carried apart: it would become two files",
+                self.inode
+            ),
+            remedy: "bind the directory that holds both, or remove one name".into(),
+        }
+    }
 }
 
 /// Name of an archive in the image directory.
@@ -114,9 +152,8 @@ impl CarriedMounts {
         let mut done: Vec<CapturedMount> = Vec::new();
         for CarriedMount { mount, dir, only } in &self.0 {
             let same = |one: &&mut CapturedMount| {
-                one.mounts
-                    .first()
-                    .is_some_and(|first| (first.device, &first.root) == (mount.device, &mount.root))
+                let first = one.mounts.first();
+                first.is_some_and(|first| first.shows_same_as(mount))
             };
             if let Some(known) = done.iter_mut().find(same) {
                 known.mounts.push(mount.clone());
@@ -207,24 +244,13 @@ fn capture_one(
 }
 
 /// No inode may be in two archives.
-fn check_whole(done: &[CapturedMount]) -> Result<(), ContentsError> {
-    let mut seen: HashMap<(Device, u64), &Path> = HashMap::new();
-    for one in done {
-        let Some(mount) = one.mounts.first() else {
-            continue;
-        };
+fn check_whole(done: &[CapturedMount]) -> Result<(), Split> {
+    let parts = done.iter().filter_map(|one| {
+        let mount = one.mounts.first()?;
         let inodes: HashSet<u64> = one.captured.entries.iter().map(|entry| entry.ino).collect();
-        for inode in inodes {
-            if let Some(other) = seen.insert((mount.device, inode), &mount.destination) {
-                return Err(ContentsError::Split {
-                    inode,
-                    one: other.to_owned(),
-                    other: mount.destination.clone(),
-                });
-            }
-        }
-    }
-    Ok(())
+        Some((mount.device, mount.destination.as_path(), inodes))
+    });
+    Split::find(parts).map_or(Ok(()), Err)
 }
 
 /// The names that were saved, by the mounts that show them.
@@ -243,4 +269,28 @@ pub fn names(done: &[CapturedMount]) -> CarriedNames {
         }
     }
     names
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_inode_in_two_parts_of_one_file_system_is_found() {
+        let device = |minor| Device { major: 0, minor };
+        let part = |minor, path, inodes: &[u64]| (device(minor), Path::new(path), inodes.to_vec());
+        let apart = [
+            part(1, "/a", &[1, 2]),
+            part(1, "/b", &[3]),
+            part(2, "/c", &[2]),
+        ];
+        assert_eq!(Split::find(apart), None);
+        let split = Split::find([part(1, "/a", &[1, 2]), part(1, "/b", &[3, 2])]).unwrap();
+        assert_eq!(split.inode, 2);
+        let text = split.to_string();
+        assert!(
+            text.contains("on /a and on /b") && text.contains("bind the directory"),
+            "{text}"
+        );
+    }
 }

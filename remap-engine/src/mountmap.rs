@@ -98,6 +98,12 @@ impl Mount {
         self.class == MountClass::ExternalTmpfsPrivate
     }
 
+    /// Whether both mounts show the same directory.
+    #[must_use]
+    pub fn shows_same_as(&self, other: &Self) -> bool {
+        (self.device, &self.root) == (other.device, &other.root)
+    }
+
     /// Whether the mount shows the whole file system and not a sub-directory.
     #[must_use]
     pub fn is_whole(&self) -> bool {

@@ -4,7 +4,7 @@
 //! have it mounted is not to use it: the pause container of a Kubernetes pod has the pod's
 //! `/dev/shm` mounted and holds nothing open there.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::io;
 
 use serde::{Deserialize, Serialize};
@@ -81,8 +81,8 @@ pub struct Wanted {
 pub struct Others {
     /// One use for each process.
     pub users: Vec<OtherUser>,
-    /// Every inode that one of them holds.
-    pub inodes: HashSet<u64>,
+    /// Every inode that one of them holds, with its pid.
+    pub inodes: BTreeSet<(u64, i32)>,
 }
 
 /// For each of `wanted`, the processes other than those in `except` that hold a file there.
@@ -105,7 +105,9 @@ pub fn other_users(wanted: &[Wanted], except: &HashSet<i32>) -> io::Result<Vec<O
         for (wanted, others) in wanted.iter().zip(&mut others) {
             let on_it = |one: &&Held| one.device == wanted.device && wanted.extent.holds(one.inode);
             let there: Vec<&Held> = held.iter().filter(on_it).collect();
-            others.inodes.extend(there.iter().map(|one| one.inode));
+            others
+                .inodes
+                .extend(there.iter().map(|one| (one.inode, pid)));
             let shared = there.iter().find(|one| wanted.own.contains(&one.inode));
             let named = shared.or(there.first());
             others
@@ -248,7 +250,7 @@ mod tests {
                 .iter()
                 .any(|user| user.pid == own && user.file.ends_with("held"))
         );
-        assert_eq!(others[0].inodes, HashSet::from([inode]));
+        assert!(others[0].inodes.contains(&(inode, own)));
         assert_eq!(others[1], Others::default());
         let others = other_users(&wanted, &HashSet::from([own])).unwrap();
         assert_eq!(others, [Others::default(), Others::default()]);
@@ -269,7 +271,7 @@ mod tests {
         let own = i32::try_from(std::process::id()).unwrap();
         let named = others[0].users.iter().find(|user| user.pid == own);
         assert!(named.unwrap().file.ends_with("/b"));
-        assert_eq!(others[0].inodes, HashSet::from(inodes));
+        assert_eq!(others[0].inodes, inodes.map(|inode| (inode, own)).into());
     }
 
     #[test]

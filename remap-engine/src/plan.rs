@@ -6,6 +6,7 @@
 //! travels with the container.
 
 mod refusal;
+mod warning;
 
 use std::collections::{BTreeMap, HashSet};
 use std::ffi::OsString;
@@ -183,8 +184,12 @@ fn file_plan(
         // A directory is a place that many may be in: the target's own serves as well.
         let is_place = first.mode & S_IFMT == S_IFDIR && first.links > 0;
         let others = mount.and_then(|mount| scan.held_by_others.get(&mount.id));
-        let by_others = others.is_some_and(|inodes| inodes.contains(&first.inode)) && !is_place;
-        decide(mount?, first, state, by_others)?
+        let holds = |(inode, _): &(u64, i32)| *inode == first.inode;
+        let from = (first.inode, i32::MIN);
+        let by_others = others
+            .and_then(|held| held.range(from..).next())
+            .is_some_and(holds);
+        decide(mount?, first, state, by_others && !is_place)?
     };
     Some(FilePlan {
         device: first.device,

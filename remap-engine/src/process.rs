@@ -6,6 +6,7 @@
 mod descriptor;
 mod file_use;
 mod maps;
+mod running;
 mod status;
 mod view;
 
@@ -22,6 +23,7 @@ use crate::mountinfo::{self, Device, MountEntry};
 pub(crate) use self::descriptor::duplicate;
 pub use self::file_use::{FileUse, UseKind, strip_deleted};
 pub(crate) use self::maps::{mapped_files, mappings};
+pub(crate) use self::running::running_tree;
 pub(crate) use self::status::Status;
 
 /// Reading `/proc` failed.
@@ -141,9 +143,7 @@ impl Process {
         let mut children = Vec::new();
         for thread in self.list("task")? {
             let text = self.read(&format!("task/{}/children", thread.to_string_lossy()))?;
-            let pids = text.split(u8::is_ascii_whitespace);
-            children
-                .extend(pids.filter_map(|pid| std::str::from_utf8(pid).ok()?.parse::<i32>().ok()));
+            children.extend(pids(&text));
         }
         Ok(children)
     }
@@ -206,6 +206,12 @@ pub fn memfd_device() -> io::Result<Device> {
     let fd = rustix::fs::memfd_create("remap-probe", rustix::fs::MemfdFlags::CLOEXEC)?;
     let stat = rustix::fs::statx(&fd, "", AtFlags::EMPTY_PATH, StatxFlags::BASIC_STATS)?;
     Ok(device_of(&stat))
+}
+
+/// The numbers in a `children` file (proc_pid_task(5)).
+fn pids(text: &[u8]) -> impl Iterator<Item = i32> {
+    let words = text.split(u8::is_ascii_whitespace);
+    words.filter_map(|pid| std::str::from_utf8(pid).ok()?.parse().ok())
 }
 
 /// `st_dev`.

@@ -1,6 +1,8 @@
 //! The scan: what the frozen tasks of a container hold, and who else holds it.
 
-use std::collections::{HashMap, HashSet};
+mod running;
+
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
@@ -17,13 +19,15 @@ use crate::ownership::{self, Extent, Wanted};
 use crate::plan::NameState;
 use crate::process::{self, FileUse, Process, ProcessError, strip_deleted};
 
-/// What was seen of the container while its tasks were frozen.
+pub use self::running::scan_running;
+
+/// What was seen of the container, as a rule while its tasks were frozen.
 #[derive(Debug)]
 pub struct Scan {
     /// Every mount, classified, with ownership decided.
     pub map: MountMap,
-    /// Inodes that others hold, too, by the id of the shared mount.
-    pub held_by_others: HashMap<u64, HashSet<u64>>,
+    /// What others hold of a shared mount, by its id: inodes, each with the pid that holds it.
+    pub held_by_others: HashMap<u64, BTreeSet<(u64, i32)>>,
     /// Every use of a file by init and its descendants.
     pub uses: Vec<FileUse>,
     /// Tasks in the container's control group outside init's tree (exec sessions): frozen with
@@ -68,6 +72,12 @@ pub enum ScanError {
         #[source]
         source: io::Error,
     },
+    /// The container is gone.
+    #[error("the container's first process, pid {pid}, has ended")]
+    Ended {
+        /// The process.
+        pid: i32,
+    },
     /// What is at the mount point is another mount.
     #[error(
         "mount {destination} (id {id}) is covered by another mount (id {found}); unmount the upper one"
@@ -87,9 +97,18 @@ pub enum ScanError {
 /// # Errors
 /// See [`ScanError`]. The container is only read.
 pub fn scan(bundle: &Bundle, init: i32) -> Result<Scan, ScanError> {
+    let tree = process::process_tree(init)?;
+    let mut uses = Vec::new();
+    for process in &tree {
+        uses.extend(process.file_uses()?);
+    }
+    look(bundle, &tree, uses)
+}
+
+/// Puts together what the processes of `tree`, init first, hold, and looks around.
+fn look(bundle: &Bundle, tree: &[Process], uses: Vec<FileUse>) -> Result<Scan, ScanError> {
     let system = |what| move |source| ScanError::System { what, source };
     let memfd_device = process::memfd_device().map_err(system("make a memfd"))?;
-    let tree = process::process_tree(init)?;
     let Some(root) = tree.first() else {
         return Ok(Scan {
             map: MountMap::default(),
@@ -100,11 +119,7 @@ pub fn scan(bundle: &Bundle, init: i32) -> Result<Scan, ScanError> {
             memfd_device,
         });
     };
-    let mut uses = Vec::new();
-    for process in &tree {
-        uses.extend(process.file_uses()?);
-    }
-    let obstacles = obstacle::find(&Held::new(&tree, &uses, memfd_device))?;
+    let obstacles = obstacle::find(&Held::new(tree, &uses, memfd_device))?;
     let mut map = MountMap::build(bundle, &root.mounts()?, root);
 
     let members: HashSet<i32> = tree.iter().map(Process::pid).collect();
@@ -166,11 +181,17 @@ fn wanted(root: &Process, mount: &Mount, uses: &[FileUse]) -> Result<Wanted, Sca
     })
 }
 
-/// The inodes of a directory and of all that lies below it on the same file system; symbolic links
-/// are not followed. What vanishes meanwhile is left out.
+/// The inodes of a directory and of all that lies below it: see [`sizes_below`].
 pub(crate) fn inodes_below(dir: &Path) -> io::Result<HashSet<u64>> {
+    Ok(sizes_below(dir)?.into_keys().collect())
+}
+
+/// The inodes of a directory and of all that lies below it on the same file system, with the bytes
+/// that each has allocated; symbolic links are not followed. What vanishes meanwhile is left out.
+pub(crate) fn sizes_below(dir: &Path) -> io::Result<HashMap<u64, u64>> {
+    let allocated = |metadata: &std::fs::Metadata| metadata.blocks().saturating_mul(512);
     let root = std::fs::metadata(dir)?;
-    let mut inodes = HashSet::from([root.ino()]);
+    let mut inodes = HashMap::from([(root.ino(), allocated(&root))]);
     let mut pending = vec![dir.to_owned()];
     while let Some(dir) = pending.pop() {
         let Some(entries) = unless_gone(std::fs::read_dir(dir))? else {
@@ -184,7 +205,7 @@ pub(crate) fn inodes_below(dir: &Path) -> io::Result<HashSet<u64>> {
             if metadata.dev() != root.dev() {
                 continue;
             }
-            inodes.insert(metadata.ino());
+            inodes.insert(metadata.ino(), allocated(&metadata));
             if metadata.is_dir() {
                 pending.push(entry.path());
             }

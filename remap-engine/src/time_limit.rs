@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::bundle::Bundle;
+use crate::plan::Refusal;
 
 /// A limit that an annotation can change.
 #[derive(Debug)]
@@ -33,10 +34,21 @@ pub const RESTORE: TimeLimit = TimeLimit {
 
 /// An annotation holds no number.
 #[derive(Debug, thiserror::Error)]
-#[error("the annotation {annotation} is {value:?}; write a number of seconds, or 0 for no limit")]
+#[error("{}", self.refusal())]
 pub struct TimeLimitError {
     annotation: &'static str,
     value: String,
+}
+
+impl TimeLimitError {
+    /// What is said of it.
+    #[must_use]
+    pub fn refusal(&self) -> Refusal {
+        Refusal {
+            what: format!("the annotation {} is {:?}", self.annotation, self.value),
+            remedy: "write a number of seconds, or 0 for no limit".into(),
+        }
+    }
 }
 
 /// The limit was exceeded.

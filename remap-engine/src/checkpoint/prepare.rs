@@ -1,15 +1,14 @@
 //! What happens before the tasks are frozen.
 
 use super::{CheckpointRequest, FrozenTasks};
-use crate::bundle::Bundle;
 use crate::criu::config::UserConfig;
 use crate::image_dir::ImageDir;
 use crate::intent::Intent;
 use crate::phase::BoxError;
-use crate::plan::RemapPlan;
+use crate::plan::{Refusal, RemapPlan};
 use crate::private;
 use crate::process::Process;
-use crate::scan::ExecSession;
+use crate::terms::Terms;
 use crate::workdir::WorkDir;
 
 /// What is known and made before the tasks are frozen. Dropping it removes the images, unless they
@@ -27,27 +26,25 @@ pub(super) struct Prepared {
     pub(super) work: WorkDir,
 }
 
-#[derive(Debug, thiserror::Error)]
-#[error(
-    "the container was created without this shim, and CRIU would not read the engine's configuration; create it anew with this shim"
-)]
-struct NotAdopted;
-
 impl Prepared {
     /// Reads the bundle and makes the image directory.
     ///
     /// # Errors
     /// Nothing that was made stays.
     pub(super) fn new(request: &CheckpointRequest) -> Result<Self, BoxError> {
-        let bundle = Bundle::load(&request.bundle)?;
-        if !bundle.is_adopted() {
-            return Err(NotAdopted.into());
-        }
-        let user_config = UserConfig::load(bundle.user_criu_config())?;
         let facts = &request.facts;
-        let criu = facts.versions.get("criu");
-        let criu = criu.and_then(|version| version.parse().ok());
-        let intent = Intent::new(request.exit, &facts.options, &bundle, &user_config, criu)?;
+        let terms = Terms::load(
+            &request.bundle,
+            request.exit,
+            &facts.options,
+            &facts.versions,
+        )?;
+        refuse(terms.refusals())?;
+        let Terms {
+            bundle,
+            user_config,
+            intent,
+        } = terms;
         let work = WorkDir::of(&request.bundle);
         private::create_dir(work.path())?;
         let init = Process::pin(request.init_pid)?;
@@ -65,20 +62,18 @@ impl Prepared {
     /// # Errors
     /// All that is in the way, with the remedies.
     pub(super) fn refuse(&self, plan: &RemapPlan) -> Result<(), BoxError> {
-        for session in &plan.exec_sessions {
-            let ExecSession { pid, command } = session;
-            tracing::warn!(
-                pid,
-                command,
-                "an exec session is not part of the checkpoint"
-            );
+        for warning in plan.warnings(&self.intent) {
+            tracing::warn!("{warning}");
         }
-        let refusals = plan.refusals(&self.intent);
-        if refusals.is_empty() {
-            return Ok(());
-        }
-        Err(Refused(refusals.iter().map(ToString::to_string).collect()).into())
+        refuse(plan.refusals(&self.intent))
     }
+}
+
+fn refuse(refusals: Vec<Refusal>) -> Result<(), BoxError> {
+    if refusals.is_empty() {
+        return Ok(());
+    }
+    Err(Refused(refusals.iter().map(ToString::to_string).collect()).into())
 }
 
 #[derive(Debug, thiserror::Error)]

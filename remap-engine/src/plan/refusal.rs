@@ -4,13 +4,15 @@ mod obstacle;
 
 use std::path::Path;
 
+use serde::{Deserialize, Serialize};
+
 use super::{Decision, FilePlan, RemapPlan};
 use crate::intent::{Intent, LOSE_EXEC_SESSIONS};
 use crate::mountmap::{Mount, MountClass};
 use crate::ownership::OtherUser;
 
 /// Why a checkpoint is refused before anything is touched.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Refusal {
     /// What is in the way: the mount or the file, and who holds it.
     pub what: String,
@@ -98,7 +100,7 @@ impl RemapPlan {
 }
 
 impl FilePlan {
-    fn is_on(&self, mount: &Mount) -> bool {
+    pub(super) fn is_on(&self, mount: &Mount) -> bool {
         self.mount
             .as_ref()
             .is_some_and(|point| point.0 == mount.destination)

@@ -246,8 +246,8 @@ fn share(scan: &mut Scan, others: &[(i32, u64)]) {
         file: format!("/dev/shm/of-{pid}"),
     };
     scan.map.share(2, others.iter().map(user).collect());
-    let inodes = others.iter().map(|(_, inode)| *inode).collect();
-    scan.held_by_others.insert(2, inodes);
+    let held = others.iter().map(|(pid, inode)| (*inode, *pid));
+    scan.held_by_others.insert(2, held.collect());
 }
 
 #[test]

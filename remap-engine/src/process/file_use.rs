@@ -133,8 +133,10 @@ impl Process {
         let link = kind.link();
         let wanted = StatxFlags::BASIC_STATS | StatxFlags::MNT_ID;
         let look = || {
-            let stat = rustix::fs::statx(&self.dir, &link, AtFlags::STATX_DONT_SYNC, wanted)?;
+            // In this order: a file that is unlinked in between, by a process that runs, is then one
+            // without links and not one whose name is gone while others live.
             let name = rustix::fs::readlinkat(&self.dir, &link, Vec::new())?;
+            let stat = rustix::fs::statx(&self.dir, &link, AtFlags::STATX_DONT_SYNC, wanted)?;
             rustix::io::Result::Ok((stat, name))
         };
         match look() {

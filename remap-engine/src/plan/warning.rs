@@ -1,0 +1,167 @@
+//! What does not forbid a checkpoint, and should be known before one is taken. Pure.
+
+use super::{Decision, FilePlan, RemapPlan};
+use crate::intent::Intent;
+use crate::mountmap::{Mount, MountClass};
+
+impl RemapPlan {
+    /// What the operator should know of a checkpoint as intended.
+    #[must_use]
+    pub fn warnings(&self, intent: &Intent) -> Vec<String> {
+        let mounts = self.map.mounts.iter();
+        let shared = mounts
+            .clone()
+            .filter_map(|mount| self.left_with_others(mount));
+        let stays = mounts.filter_map(|mount| self.expected_there(mount));
+        self.sessions_warning(intent)
+            .into_iter()
+            .chain(shared)
+            .chain(stays)
+            .collect()
+    }
+
+    /// Exec sessions that are not in the way.
+    fn sessions_warning(&self, intent: &Intent) -> Option<String> {
+        let in_the_way = intent.exit && !intent.lose_exec_sessions;
+        if self.exec_sessions.is_empty() || in_the_way {
+            return None;
+        }
+        let sessions: Vec<String> = self
+            .exec_sessions
+            .iter()
+            .map(|session| format!("pid {} ({})", session.pid, session.command))
+            .collect();
+        let fate = if intent.exit {
+            "are lost"
+        } else {
+            "go on here"
+        };
+        Some(format!(
+            "processes of exec sessions are not part of the checkpoint and {fate}: {}",
+            sessions.join(", ")
+        ))
+    }
+
+    /// A shared tmpfs that is not in the way: what the container has not open there stays.
+    fn left_with_others(&self, mount: &Mount) -> Option<String> {
+        let is_shared = matches!(mount.class, MountClass::ExternalTmpfsShared { .. });
+        let in_the_way = |file: &FilePlan| file.decision == Decision::Shared && file.is_on(mount);
+        if !is_shared || self.files.iter().any(in_the_way) {
+            return None;
+        }
+        let carried = |file: &&FilePlan| file.decision == Decision::Carried && file.is_on(mount);
+        let carried = self.files.iter().filter(carried).count();
+        Some(format!(
+            "the tmpfs at {} is used by processes outside the container as well: of its contents only what the container has open is carried ({carried} inodes)",
+            mount.destination.display()
+        ))
+    }
+
+    /// Files that are open on a mount that is not carried.
+    fn expected_there(&self, mount: &Mount) -> Option<String> {
+        let stays = |file: &&FilePlan| file.decision == Decision::Stays && file.is_on(mount);
+        let count = self.files.iter().filter(stays).count();
+        let files = if count == 1 { "file" } else { "files" };
+        (count > 0).then(|| {
+            format!(
+                "{count} {files} in use at {} ({}): not carried, must be there on the target with the same size",
+                mount.destination.display(),
+                mount.fs_type
+            )
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mountinfo::Device;
+    use crate::mountmap::{EphemeralReason, MountMap};
+    use crate::plan::MountPoint;
+    use crate::scan::ExecSession;
+
+    const DEVICE: Device = Device { major: 0, minor: 9 };
+
+    fn plan(class: MountClass, decisions: &[Decision]) -> RemapPlan {
+        let mount = Mount {
+            destination: "/data".into(),
+            id: 1,
+            device: DEVICE,
+            root: "/".into(),
+            fs_type: "ext4".into(),
+            fs_options: String::new(),
+            asked_for: None,
+            source: None,
+            class,
+        };
+        let file = |(inode, decision): (u64, &Decision)| FilePlan {
+            device: DEVICE,
+            inode,
+            mount: Some(MountPoint("/data".into())),
+            links: 1,
+            size_bytes: 0,
+            allocated_bytes: 0,
+            holders: vec![],
+            decision: decision.clone(),
+        };
+        RemapPlan {
+            version: crate::plan::PLAN_VERSION,
+            map: MountMap {
+                mounts: vec![mount],
+            },
+            files: (0..).zip(decisions).map(file).collect(),
+            exec_sessions: vec![],
+            obstacles: vec![],
+            ghost_limit_bytes: 0,
+        }
+    }
+
+    #[test]
+    fn files_that_the_target_must_have_are_counted() {
+        let class = MountClass::ExternalEphemeral {
+            reason: EphemeralReason::NotTmpfs,
+        };
+        let warnings = plan(class, &[Decision::Stays, Decision::Stays, Decision::Ghost])
+            .warnings(&Intent::default());
+        let [warning] = &warnings[..] else {
+            panic!("{warnings:?}");
+        };
+        assert!(
+            warning.starts_with("2 files in use at /data (ext4)"),
+            "{warning}"
+        );
+    }
+
+    #[test]
+    fn a_shared_tmpfs_is_mentioned_unless_it_is_in_the_way() {
+        let class = MountClass::ExternalTmpfsShared { others: vec![] };
+        let idle = plan(class.clone(), &[]).warnings(&Intent::default());
+        assert!(
+            idle[0].contains("/data") && idle[0].contains("(0 inodes)"),
+            "{idle:?}"
+        );
+        let own = plan(class.clone(), &[Decision::Carried]).warnings(&Intent::default());
+        assert!(own[0].contains("(1 inodes)"), "{own:?}");
+        let used = plan(class, &[Decision::Shared]);
+        assert_eq!(used.warnings(&Intent::default()), Vec::<String>::new());
+    }
+
+    #[test]
+    fn exec_sessions_are_mentioned_unless_they_are_in_the_way() {
+        let mut plan = plan(MountClass::Internal, &[]);
+        plan.exec_sessions.push(ExecSession {
+            pid: 9,
+            command: "bash".into(),
+        });
+        let warnings = |exit, lose_exec_sessions| {
+            plan.warnings(&Intent {
+                exit,
+                lose_exec_sessions,
+                ..Intent::default()
+            })
+        };
+        assert!(warnings(false, false)[0].contains("go on here: pid 9 (bash)"));
+        assert!(warnings(true, true)[0].contains("are lost: pid 9 (bash)"));
+        assert!(warnings(true, false).is_empty());
+    }
+}

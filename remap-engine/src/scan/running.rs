@@ -1,0 +1,82 @@
+//! The scan of a container that runs on meanwhile: a look, not a promise.
+
+use std::collections::HashSet;
+
+use super::{Scan, ScanError, look};
+use crate::bundle::Bundle;
+use crate::mountmap::MountClass;
+use crate::ownership::{OtherUser, cgroup_path};
+use crate::process::{self, FileUse, Process};
+
+/// How often a look is taken anew because something vanished in the middle of it.
+const ATTEMPTS: u32 = 5;
+
+/// Looks at the container whose init is `init` and which may run: what ends meanwhile is left out.
+///
+/// # Errors
+/// As [`super::scan`]; or init has ended.
+pub fn scan_running(bundle: &Bundle, init: i32) -> Result<Scan, ScanError> {
+    let init = Process::pin(init)?;
+    let mut attempt = 1;
+    loop {
+        match attempt_scan(bundle, &init) {
+            Ok(scan) => return Ok(scan),
+            Err(_) if init.has_ended() => return Err(ScanError::Ended { pid: init.pid() }),
+            Err(error) if attempt == ATTEMPTS => return Err(error),
+            Err(error) => tracing::debug!(%error, "the container changed while it was scanned"),
+        }
+        attempt += 1;
+    }
+}
+
+fn attempt_scan(bundle: &Bundle, init: &Process) -> Result<Scan, ScanError> {
+    let tree = process::running_tree(init.pid())?;
+    let mut uses = Vec::new();
+    for process in &tree {
+        uses.extend(uses_of(process, init)?);
+    }
+    let mut scan = look(bundle, &tree, uses)?;
+    if init.has_ended() {
+        return Err(ScanError::Ended { pid: init.pid() });
+    }
+    leave_newcomers(&mut scan, init)?;
+    Ok(scan)
+}
+
+/// What a process holds; nothing if it has ended.
+fn uses_of(process: &Process, init: &Process) -> Result<Vec<FileUse>, ScanError> {
+    match process.file_uses() {
+        Err(_) if process.has_ended() && process.pid() != init.pid() => Ok(Vec::new()),
+        uses => Ok(uses?),
+    }
+}
+
+/// Processes that the container has started since its tree was listed are its own: neither exec
+/// sessions nor others.
+fn leave_newcomers(scan: &mut Scan, init: &Process) -> Result<(), ScanError> {
+    let tree = process::running_tree(init.pid())?;
+    let members: HashSet<i32> = tree.iter().map(Process::pid).collect();
+    scan.exec_sessions.retain(|session| {
+        let lives = || Process::pin(session.pid).is_ok_and(|process| !process.has_ended());
+        !members.contains(&session.pid) && lives()
+    });
+    let own = cgroup_path(&init.read("cgroup")?);
+    for mount in &mut scan.map.mounts {
+        let MountClass::ExternalTmpfsShared { others } = &mut mount.class else {
+            continue;
+        };
+        let is_own =
+            |other: &OtherUser| members.contains(&other.pid) || (own != "/" && other.cgroup == own);
+        let newcomers = others.iter().filter(|other| is_own(other));
+        let newcomers: HashSet<i32> = newcomers.map(|other| other.pid).collect();
+        others.retain(|other| !newcomers.contains(&other.pid));
+        if let Some(held) = scan.held_by_others.get_mut(&mount.id) {
+            held.retain(|(_, pid)| !newcomers.contains(pid));
+        }
+        if others.is_empty() {
+            mount.class = MountClass::ExternalTmpfsPrivate;
+            scan.held_by_others.remove(&mount.id);
+        }
+    }
+    Ok(())
+}
