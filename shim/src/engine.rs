@@ -126,7 +126,11 @@ pub(crate) async fn bring_back(
     })
 }
 
-async fn blocking<T: Send + 'static>(
+/// Does `work` of the engine's on a thread that may block.
+///
+/// # Errors
+/// That of `work`.
+pub(crate) async fn blocking<T: Send + 'static>(
     span: Span,
     work: impl FnOnce() -> Result<T, PhaseError> + Send + 'static,
 ) -> Result<T, PhaseError> {

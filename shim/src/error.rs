@@ -125,6 +125,22 @@ pub(crate) enum TaskError {
     /// A restore failed, and the mounts of the container are not as before.
     #[error("the old contents of a mount are kept in the bundle and cannot be put back")]
     NotRolledBack(#[source] BoxError),
+    /// A container that was frozen for a moment cannot be thawed.
+    #[error("the container was frozen to be looked at and stays paused; resume it by hand")]
+    StaysPaused(#[source] BoxError),
+    /// A document that does not fit into a message.
+    #[error(
+        "the answer has {bytes} bytes and a message takes {limit}; take the checkpoint, which has the plan in remap-plan.json"
+    )]
+    TooLarge {
+        /// Its length.
+        bytes: usize,
+        /// What would be taken.
+        limit: usize,
+    },
+    /// A document that has no JSON form.
+    #[error("the answer cannot be written as JSON")]
+    Encode(#[source] serde_json::Error),
     /// A standard stream.
     #[error(transparent)]
     Io(#[from] IoError),
@@ -184,6 +200,7 @@ impl TaskError {
             | Self::StillRuns { .. }
             | Self::NotRunning { .. } => Code::FAILED_PRECONDITION,
             Self::NotRolledBack(_) => Code::FAILED_PRECONDITION,
+            Self::TooLarge { .. } => Code::RESOURCE_EXHAUSTED,
             Self::Signal { .. }
             | Self::Invalid { .. }
             | Self::TimeLimit(_)
@@ -193,9 +210,10 @@ impl TaskError {
                 Phase::Prepare | Phase::Plan | Phase::Fit => Code::FAILED_PRECONDITION,
                 _ => Code::UNKNOWN,
             },
-            Self::Internal => Code::INTERNAL,
+            Self::Internal | Self::Encode(_) => Code::INTERNAL,
             Self::Runc { .. }
             | Self::Freeze(_)
+            | Self::StaysPaused(_)
             | Self::Options(OptionsError::File { .. })
             | Self::Io(
                 IoError::Open { .. }

@@ -6,6 +6,7 @@ mod bootstrap;
 mod bundle;
 mod cgroup;
 mod container;
+mod control;
 mod criu_log;
 mod delete;
 mod engine;

@@ -21,7 +21,7 @@ use containerd_shim_protos::{
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::{
-    args::Flags, bootstrap, log, publisher::Publisher, reaper::Reaper, shim::Shim, socket,
+    args::Flags, bootstrap, control, log, publisher::Publisher, reaper::Reaper, shim::Shim, socket,
     task::TaskService,
 };
 
@@ -99,13 +99,15 @@ async fn run(flags: &Flags, listener: UnixListener, path: Option<&Path>) -> Resu
     Ok(())
 }
 
-/// The task API under both of its names: v3 differs from v2 in nothing else.
+/// The task API under both of its names, because v3 differs from v2 in nothing else; and our own
+/// control service.
 fn services(shim: &Arc<Shim>) -> HashMap<String, Service> {
     let service = || create_task(Arc::new(TaskService::new(Arc::clone(shim))));
     let v2 = service()
         .into_iter()
         .map(|(name, service)| (name.replace(".task.v3.", ".task.v2."), service));
-    service().into_iter().chain(v2).collect()
+    let control = control::service(shim);
+    service().into_iter().chain(v2).chain([control]).collect()
 }
 
 fn strip_scheme(address: std::ffi::OsString) -> std::ffi::OsString {

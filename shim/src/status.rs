@@ -24,6 +24,8 @@ pub(crate) enum Status {
     Paused,
     /// Being thawed.
     Resuming,
+    /// It runs, and is frozen for a moment to be looked at.
+    Planning,
     /// Being dumped; afterwards it is as before.
     Checkpointing {
         /// It was frozen before.
@@ -46,6 +48,7 @@ impl fmt::Display for Status {
             Self::Pausing => "being paused",
             Self::Paused => "paused",
             Self::Resuming => "being resumed",
+            Self::Planning => "being looked at",
             Self::Checkpointing { .. } => "being checkpointed",
             Self::Stopped => "stopped",
             Self::Deleting => "being deleted",
@@ -65,6 +68,11 @@ pub(crate) enum Op {
     Resume,
     /// Dump.
     Checkpoint,
+    /// Look at what a dump would do.
+    Plan {
+        /// Freeze it meanwhile, if it runs.
+        freeze: bool,
+    },
     /// Delete.
     Delete,
     /// Add or start another process.
@@ -80,6 +88,7 @@ impl fmt::Display for Op {
             Self::Pause => "pause",
             Self::Resume => "resume",
             Self::Checkpoint => "checkpoint",
+            Self::Plan { .. } => "plan a checkpoint of",
             Self::Delete => "delete",
             Self::Exec => "exec in",
             Self::Update => "update",
@@ -110,12 +119,16 @@ fn admit(status: Status, op: Op) -> Admission {
         (Op::Resume, Status::Paused) => Alone(Status::Resuming),
         (Op::Checkpoint, Status::Running) => Alone(Status::Checkpointing { paused: false }),
         (Op::Checkpoint, Status::Paused) => Alone(Status::Checkpointing { paused: true }),
+        (Op::Plan { freeze: true }, Status::Running) => Alone(Status::Planning),
+        (Op::Plan { .. }, Status::Running | Status::Paused) => Beside,
         (Op::Delete, Status::Created | Status::Stopped) => Alone(Status::Deleting),
         (Op::Exec, Status::Created | Status::Running) => Beside,
         (Op::Update, Status::Created | Status::Running | Status::Paused) => Beside,
         (Op::Start | Op::Delete, _) => Refuse,
-        (_, Status::Starting | Status::Pausing | Status::Resuming) => Wait,
-        (Op::Pause | Op::Resume | Op::Checkpoint | Op::Exec | Op::Update, _) => Refuse,
+        (_, Status::Starting | Status::Pausing | Status::Resuming | Status::Planning) => Wait,
+        (Op::Pause | Op::Resume | Op::Checkpoint | Op::Plan { .. } | Op::Exec | Op::Update, _) => {
+            Refuse
+        }
     }
 }
 
@@ -259,24 +272,27 @@ impl Drop for Permit<'_> {
 mod tests {
     use super::*;
 
-    const ALL: [Status; 11] = [
+    const ALL: [Status; 12] = [
         Status::Created,
         Status::Starting,
         Status::Running,
         Status::Pausing,
         Status::Paused,
         Status::Resuming,
+        Status::Planning,
         Status::Checkpointing { paused: false },
         Status::Checkpointing { paused: true },
         Status::Stopped,
         Status::Deleting,
         Status::Deleted,
     ];
-    const OPS: [Op; 7] = [
+    const OPS: [Op; 9] = [
         Op::Start,
         Op::Pause,
         Op::Resume,
         Op::Checkpoint,
+        Op::Plan { freeze: false },
+        Op::Plan { freeze: true },
         Op::Delete,
         Op::Exec,
         Op::Update,
@@ -309,6 +325,10 @@ mod tests {
         assert_eq!(allowed(Op::Pause), [Status::Running]);
         assert_eq!(allowed(Op::Resume), [Status::Paused]);
         assert_eq!(allowed(Op::Checkpoint), [Status::Running, Status::Paused]);
+        for freeze in [false, true] {
+            let plan = Op::Plan { freeze };
+            assert_eq!(allowed(plan), [Status::Running, Status::Paused]);
+        }
         assert_eq!(allowed(Op::Delete), [Status::Created, Status::Stopped]);
         assert_eq!(allowed(Op::Exec), [Status::Created, Status::Running]);
         assert_eq!(
@@ -373,6 +393,30 @@ mod tests {
         let dump = dump.await.unwrap();
         assert_eq!(machine.begin(Op::Exec).await.unwrap_err().op, Op::Exec);
         drop(dump);
+        assert_eq!(machine.status(), Status::Running);
+    }
+
+    #[tokio::test]
+    async fn a_look_at_a_frozen_container_is_alone_and_one_at_a_running_one_is_not() {
+        let machine = Machine::created();
+        let start = machine.begin(Op::Start).await.unwrap();
+        start.commit(Status::Running);
+        let look = machine.begin(Op::Plan { freeze: false }).await.unwrap();
+        assert_eq!(machine.status(), Status::Running);
+        let exec = machine.begin(Op::Exec).await.unwrap();
+        drop((look, exec));
+        let look = machine.begin(Op::Plan { freeze: true }).await.unwrap();
+        assert_eq!(machine.status(), Status::Planning);
+        assert_eq!(look.before(), Status::Running);
+        let pause = machine.begin(Op::Pause);
+        tokio::pin!(pause);
+        assert!(
+            tokio::time::timeout(std::time::Duration::from_millis(20), &mut pause)
+                .await
+                .is_err()
+        );
+        drop(look);
+        drop(pause.await.unwrap());
         assert_eq!(machine.status(), Status::Running);
     }
 

@@ -37,6 +37,7 @@ mod leftovers;
 mod link;
 pub mod logs;
 mod mirror;
+pub mod schema;
 pub mod shim;
 mod tree;
 pub mod wait;

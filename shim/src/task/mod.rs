@@ -49,7 +49,7 @@ impl TaskService {
 
 /// Handles a request to its end. The server drops a handler when its client gives up or goes
 /// away; half a create would be left.
-async fn whole<T, F>(handler: F) -> Result<T>
+pub(crate) async fn whole<T, F>(handler: F) -> Result<T>
 where
     T: Send + 'static,
     F: Future<Output = std::result::Result<T, TaskError>> + Send + 'static,

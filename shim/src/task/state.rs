@@ -50,7 +50,9 @@ pub(super) fn state(shim: &Shim, request: &StateRequest) -> Result<StateResponse
 fn container_status(status: Status) -> api::Status {
     match status {
         Status::Created | Status::Starting => api::Status::CREATED,
-        Status::Running | Status::Checkpointing { paused: false } => api::Status::RUNNING,
+        Status::Running | Status::Planning | Status::Checkpointing { paused: false } => {
+            api::Status::RUNNING
+        }
         Status::Pausing => api::Status::PAUSING,
         Status::Paused | Status::Resuming | Status::Checkpointing { paused: true } => {
             api::Status::PAUSED

@@ -1,0 +1,86 @@
+//! The messages on the wire, as Protocol Buffers. A field keeps its number and meaning for ever.
+
+/// A request for the plan of a checkpoint. What it asks for is what
+/// `containerd.runc.v1.CheckpointOptions` would.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub struct PlanRequest {
+    /// The container.
+    #[prost(string, tag = "1")]
+    pub id: String,
+    /// Freeze a container that runs while it is looked at.
+    #[prost(bool, tag = "2")]
+    pub freeze: bool,
+    /// The container is to end with the checkpoint.
+    #[prost(bool, tag = "3")]
+    pub exit: bool,
+    /// Established TCP connections are to be dumped.
+    #[prost(bool, tag = "4")]
+    pub tcp_established: bool,
+    /// One end of a Unix connection may lie outside.
+    #[prost(bool, tag = "5")]
+    pub ext_unix_sk: bool,
+    /// The session leader or the terminal may lie outside.
+    #[prost(bool, tag = "6")]
+    pub shell_job: bool,
+    /// File locks are to be dumped.
+    #[prost(bool, tag = "7")]
+    pub file_locks: bool,
+}
+
+/// The plan.
+///
+/// The whole answer is one JSON document in one field: it is what `remapctl plan --json` prints, so
+/// there is one format to describe and to keep compatible, and a client hands on what it does not
+/// know.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub struct PlanResponse {
+    /// A [`crate::document::Document`].
+    #[prost(bytes = "vec", tag = "1")]
+    pub document: Vec<u8>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use prost::Message;
+
+    fn request() -> PlanRequest {
+        PlanRequest {
+            id: "c".into(),
+            freeze: true,
+            exit: false,
+            tcp_established: true,
+            ext_unix_sk: false,
+            shell_job: true,
+            file_locks: true,
+        }
+    }
+
+    #[test]
+    fn the_numbers_of_fields_stay() {
+        let bytes = b"\x0a\x01c\x10\x01\x20\x01\x30\x01\x38\x01";
+        assert_eq!(request().encode_to_vec(), bytes);
+        let response = PlanResponse {
+            document: b"{}".to_vec(),
+        };
+        assert_eq!(response.encode_to_vec(), b"\x0a\x02{}");
+    }
+
+    #[test]
+    fn fields_of_a_later_version_are_ignored() {
+        let mut bytes = request().encode_to_vec();
+        // Field 1000, length-delimited, "new".
+        bytes.extend(b"\xc2\x3e\x03new");
+        assert_eq!(PlanRequest::decode(&bytes[..]).unwrap(), request());
+        assert_eq!(
+            PlanRequest::decode(&b""[..]).unwrap(),
+            PlanRequest::default()
+        );
+    }
+
+    #[test]
+    fn what_is_no_message_is_an_error() {
+        assert!(PlanRequest::decode(&b"\x0a\x09c"[..]).is_err());
+        assert!(PlanRequest::decode(&b"\x0a\x01\xff"[..]).is_err());
+    }
+}

@@ -1,0 +1,93 @@
+//! `remapctl plan`.
+
+use std::io::{self, IsTerminal, Write};
+use std::process::ExitCode;
+
+use anyhow::{Context, Result, bail};
+use remap_control::document::{Document, VERSION, Verdict};
+use remap_control::view::Forecast;
+use remap_control::{PLAN_SCHEMA, client};
+
+use crate::args::Plan;
+use crate::{connect, table};
+
+/// A table's width where there is no terminal.
+const WIDTH: usize = 100;
+
+/// Asks and prints; the exit code is the answer in short.
+///
+/// # Errors
+/// There is no answer.
+pub(crate) fn run(args: &Plan) -> Result<ExitCode> {
+    let Some(id) = &args.id else {
+        return print(PLAN_SCHEMA.as_bytes()).map(|()| ExitCode::SUCCESS);
+    };
+    let bytes = ask(args, id)?;
+    let document: Document<Forecast> =
+        serde_json::from_slice(&bytes).context("the shim's answer cannot be read")?;
+    if document.version != VERSION {
+        bail!(
+            "the shim's answer has version {}, and this remapctl reads {VERSION}; use the remapctl that was installed with the shim",
+            document.version
+        );
+    }
+    if args.json {
+        // As the shim wrote it, also what this program does not know.
+        print(&[bytes.trim_ascii_end(), b"\n"].concat())?;
+    } else {
+        print(table::render(&document, width()).as_bytes())?;
+    }
+    Ok(exit_code(document.verdict).into())
+}
+
+/// 0 only if the shim says clearly that it would work.
+fn exit_code(verdict: Verdict) -> u8 {
+    match verdict {
+        Verdict::Works => 0,
+        Verdict::Refused | Verdict::Unknown => 1,
+    }
+}
+
+fn ask(args: &Plan, id: &str) -> Result<Vec<u8>> {
+    let found = connect::find(&args.state, &args.namespace, id)?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("cannot start the async runtime")?;
+    let request = args.request(id);
+    let answer = runtime.block_on(client::plan(&found.socket, &request, args.timeout()));
+    Ok(answer.map_err(|error| connect::explain(error, &found, id))?)
+}
+
+fn width() -> usize {
+    let stdout = io::stdout();
+    let size = stdout
+        .is_terminal()
+        .then(|| rustix::termios::tcgetwinsize(&stdout).ok())
+        .flatten();
+    size.map_or(WIDTH, |size| usize::from(size.ws_col).clamp(60, 160))
+}
+
+fn print(text: &[u8]) -> Result<()> {
+    let mut stdout = io::stdout().lock();
+    let written = stdout.write_all(text).and_then(|()| stdout.flush());
+    match written {
+        // `| head` has read enough.
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(error).context("cannot print the answer")
+        }
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_clear_yes_is_a_success() {
+        assert_eq!(exit_code(Verdict::Works), 0);
+        assert_eq!(exit_code(Verdict::Refused), 1);
+        assert_eq!(exit_code(Verdict::Unknown), 1);
+    }
+}

@@ -1,0 +1,83 @@
+//! The mounts: external ones with what becomes of their contents, the others by name.
+
+use remap_control::view::{Carried, Mount};
+
+use super::columns::align;
+use super::list;
+use crate::text::{bytes, printable, wrapped};
+
+pub(super) fn render(mounts: &[Mount], carried: &[Carried], width: usize) -> String {
+    let is_internal = |mount: &&Mount| mount.class == "internal";
+    let heads = ["MOUNT POINT", "CLASS", "CONTENTS", "SOURCE ON THE HOST"];
+    let mut rows = vec![heads.map(str::to_owned).to_vec()];
+    let mut notes = String::new();
+    for mount in mounts.iter().filter(|mount| !is_internal(mount)) {
+        rows.push(vec![
+            printable(&mount.destination),
+            class(mount),
+            contents(mount, carried),
+            mount.source.as_deref().map(printable).unwrap_or_default(),
+        ]);
+        if !mount.others.is_empty() {
+            let others: Vec<String> = mount
+                .others
+                .iter()
+                .map(|other| format!("pid {} ({})", other.pid, other.command))
+                .collect();
+            let text = format!(
+                "{} is used outside the container by {}",
+                mount.destination,
+                others.join(", ")
+            );
+            notes += &wrapped("  ", &text, width);
+        }
+    }
+    let mut out = String::new();
+    if rows.len() > 1 {
+        out += &align(&rows);
+    }
+    out += &notes;
+    let internal = mounts.iter().filter(is_internal);
+    let names = list(internal.map(|mount| &mount.destination));
+    if !names.is_empty() {
+        out += &wrapped("  left to CRIU and the snapshotter: ", &names, width);
+    }
+    out
+}
+
+fn class(mount: &Mount) -> String {
+    match mount.class.as_str() {
+        "external_tmpfs_private" => "private tmpfs".to_owned(),
+        "external_tmpfs_shared" => "shared tmpfs".to_owned(),
+        "external_persistent" => format!("persistent {}", printable(&mount.fs_type)),
+        "external_ephemeral" => format!("ephemeral {}", printable(&mount.fs_type)),
+        other => printable(other),
+    }
+}
+
+fn contents(mount: &Mount, carried: &[Carried]) -> String {
+    let own = |one: &&Carried| one.mounts.contains(&mount.destination);
+    match (mount.class.as_str(), &mount.reason) {
+        ("external_tmpfs_private", _) => match carried.iter().find(own) {
+            Some(one) => format!("carried, {}", bytes(one.allocated_bytes)),
+            None => "carried".to_owned(),
+        },
+        ("external_tmpfs_shared", _) => match carried.iter().find(own) {
+            Some(one) => format!("own files carried, {}", bytes(one.allocated_bytes)),
+            None => "not carried".to_owned(),
+        },
+        ("external_persistent", _) => "expected on the target".to_owned(),
+        ("external_ephemeral", Some(reason)) => {
+            let why = match reason.as_str() {
+                "not_tmpfs" => "no tmpfs",
+                "read_only" => "read-only",
+                "kubelet_volume" => "the kubelet's",
+                "unused_below_bind" => "not used",
+                "single_file" => "a single file",
+                other => other,
+            };
+            format!("not carried: {}", printable(why))
+        }
+        _ => "not carried".to_owned(),
+    }
+}
