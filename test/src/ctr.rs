@@ -3,6 +3,7 @@
 mod checkpoint;
 mod run;
 mod task;
+pub mod truth;
 
 use std::fmt;
 
@@ -78,6 +79,8 @@ impl fmt::Display for Runtime {
 pub struct Ctr<'h> {
     host: &'h Host,
     namespace: String,
+    /// Why checkpoints are not held against their plans, if they are not: [`truth`].
+    left_out: Option<&'static str>,
 }
 
 impl<'h> Ctr<'h> {
@@ -93,6 +96,7 @@ impl<'h> Ctr<'h> {
         Self {
             host,
             namespace: namespace.to_owned(),
+            left_out: None,
         }
     }
 

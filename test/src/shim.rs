@@ -1,4 +1,5 @@
-//! The shim under test: where its binary is, and putting it into a host.
+//! The shim under test and its command-line tool: where the binaries are, and putting
+//! them into a host.
 
 use std::env;
 use std::path::{Path, PathBuf};
@@ -10,11 +11,17 @@ use serde_json::Value;
 use crate::containerd::{DROP_IN_DIR, SIDE_BY_SIDE_DIR};
 use crate::host::Host;
 
+/// Where the tool goes.
+const TOOL_DIR: &str = "/usr/local/bin";
+
 /// The environment variable that names a shim built already.
 const BINARY_VARIABLE: &str = "REMAP_SHIM_BIN";
 
 /// The package and its binary.
 const NAME: &str = "containerd-shim-remap-v2";
+
+/// The package's other binary, which cargo puts beside the first.
+const TOOL: &str = "remapctl";
 
 /// The shim's binary on this machine: the one that the environment names, or
 /// else one that cargo builds now from this checkout.
@@ -48,8 +55,7 @@ fn build(flags: &[&str]) -> Result<PathBuf> {
             "build",
             "--package",
             NAME,
-            "--bin",
-            NAME,
+            "--bins",
             "--message-format=json-render-diagnostics",
         ])
         .args(flags)
@@ -72,13 +78,17 @@ fn build(flags: &[&str]) -> Result<PathBuf> {
 }
 
 /// Puts the shim `binary` into `host`, under its own name and under the stock
-/// shim's. Which one containerd takes: see [`crate::ShimLookup`].
+/// shim's, and `remapctl`, which is beside it. Which shim containerd takes: see
+/// [`crate::ShimLookup`].
 ///
 /// # Errors
-/// The binary cannot be read, or the host's files cannot be written.
+/// A binary cannot be read, or the host's files cannot be written.
 pub fn install(host: &Host, binary: &Path) -> Result<()> {
     let own = Path::new(SIDE_BY_SIDE_DIR).join(NAME);
     host.install_file(binary, &own, 0o755)?;
     let drop_in = Path::new(DROP_IN_DIR).join("containerd-shim-runc-v2");
-    host.install_file(binary, &drop_in, 0o755)
+    host.install_file(binary, &drop_in, 0o755)?;
+    let tool = binary.with_file_name(TOOL);
+    host.install_file(&tool, &Path::new(TOOL_DIR).join(TOOL), 0o755)
+        .with_context(|| format!("{TOOL} is not beside the shim"))
 }

@@ -11,22 +11,27 @@ const TIMEOUT: Duration = Duration::from_secs(300);
 
 impl Ctr<'_> {
     /// Checkpoints the container `id` with its task and its read-write layer into
-    /// an image named `image`. The container runs on.
+    /// an image named `image`. The container runs on. Its plan is asked for before:
+    /// [`super::truth`].
     ///
     /// # Errors
     /// `ctr` fails.
     pub fn checkpoint(&self, id: &str, image: &str) -> Result<()> {
-        self.command(["container", "checkpoint", "--task", "--rw", id, image])
-            .timeout(TIMEOUT)
-            .check()?;
-        Ok(())
+        let command = self
+            .command(["container", "checkpoint", "--task", "--rw", id, image])
+            .timeout(TIMEOUT);
+        self.as_planned(id, &["--file-locks"], || {
+            command.check()?;
+            Ok(())
+        })
     }
 
     /// Checkpoints only the task, into the host's directory `images`, with CRIU's
     /// logs in `work`; with `exit` the task ends.
     ///
     /// Under any runtime name but the stock one, containerd 1.7's `ctr` drops all of
-    /// these options without a word (`withCheckpointOpts`).
+    /// these options without a word (`withCheckpointOpts`). The plan is asked for as
+    /// in [`Self::checkpoint`].
     ///
     /// # Errors
     /// `ctr` fails.
@@ -43,8 +48,12 @@ impl Ctr<'_> {
             .args(exit.then_some("--exit"))
             .arg(id)
             .timeout(TIMEOUT);
-        command.check()?;
-        Ok(())
+        let options = ["--no-file-locks", "--exit"];
+        let options = if exit { &options[..] } else { &options[..1] };
+        self.as_planned(id, options, || {
+            command.check()?;
+            Ok(())
+        })
     }
 
     /// Writes the checkpoint `image` to the host's file `path`.

@@ -24,6 +24,10 @@
 //! gets new hosts. A scenario that cannot be run on this machine returns
 //! [`scenario::skip`], with the reason.
 //!
+//! Every checkpoint that a scenario takes of our shim's containers is held against its plan
+//! ([`remap_test::ctr::truth`]): a scenario fails if `remapctl plan` was wrong. One that makes
+//! a checkpoint fail in a way that no plan can know says so, by `without_plan` and a reason.
+//!
 //! Scenarios of one flavour run one after the other; the flavours run in parallel.
 //! The variable `REMAP_TEST_FULL=1` adds the scenarios that are marked
 //! [`Scenario::full`]; `REMAP_SHIM_BIN` names a shim that is built already.
@@ -49,6 +53,7 @@ mod lifecycle;
 mod meanwhile;
 mod migration;
 mod plain;
+mod plan;
 mod refusal;
 mod same_host;
 mod scenario;
@@ -63,6 +68,7 @@ mod workload;
 use std::process::ExitCode;
 
 use libtest_mimic::Arguments;
+use remap_test::ctr::truth;
 use scenario::Scenario;
 
 /// Every file's scenarios, in the order in which they run.
@@ -81,6 +87,7 @@ const SCENARIOS: &[&[Scenario]] = &[
     exit::SCENARIOS,
     refusal::SCENARIOS,
     freeze::SCENARIOS,
+    plan::SCENARIOS,
     dump_failure::SCENARIOS,
     meanwhile::SCENARIOS,
     interrupted::SCENARIOS,
@@ -97,5 +104,8 @@ fn main() -> ExitCode {
     let conclusion = libtest_mimic::run(&arguments, trials);
     stage::end_all();
     skips::print();
+    if let Some(summary) = truth::summary() {
+        println!("{summary}");
+    }
     conclusion.exit_code()
 }

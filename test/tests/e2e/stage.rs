@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use anyhow::{Context as _, Result, anyhow};
+use remap_test::ctr::truth;
 use remap_test::{Baseline, Containerd, Ctr, Flavour, Host, Link, Runtime, Tree, image};
 use remap_test::{logs, shim};
 
@@ -42,6 +43,7 @@ pub(crate) fn perform(
         let context = Context::new(&stage, runtime, name);
         result = catch_unwind(AssertUnwindSafe(|| scenario(&context)))
             .unwrap_or_else(|panic| Err(anyhow!("{}", panic_message(&*panic))));
+        result = expect_no_lies(flavour, result);
     }
     if result
         .as_ref()
@@ -129,6 +131,19 @@ impl Stage {
             story += &format!("\ncontainerd on host a complains:\n{complaints}");
         }
         anyhow!(story)
+    }
+}
+
+/// Also a scenario that expects a checkpoint to fail fails if the plan said otherwise.
+fn expect_no_lies(flavour: Flavour, result: Result<()>) -> Result<()> {
+    let lies = truth::take_lies(flavour);
+    if lies.is_empty() {
+        return result;
+    }
+    let lies = lies.join("; ");
+    match result {
+        Err(error) if !error.is::<Skipped>() => Err(error.context(lies)),
+        _ => Err(anyhow!(lies)),
     }
 }
 
