@@ -38,6 +38,8 @@ fn fuse(context: &Context) -> Result<()> {
     let names = shm.names()?;
 
     let error = ctr
+        .clone()
+        .without_plan("a task that cannot be frozen")
         .checkpoint(ID, IMAGE)
         .err()
         .context("it can be frozen")?
