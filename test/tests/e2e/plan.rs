@@ -81,26 +81,26 @@ fn works(context: &Context) -> Result<()> {
     ctr.remove(ID)
 }
 
-/// Another process has a file open on the tmpfs, until it is stopped as the plan advises.
+/// Another process has a file of the container's open, until it is stopped as the plan advises.
 fn shared(context: &Context) -> Result<()> {
     let (ctr, shm) = (context.ctr(), Shm::mount(context.a(), ID)?);
+    let workload = Workload::start(context, &shm, "sem-creator-first")?;
+    let before = workload.probe(&ctr)?;
     let other = context
         .a()
         .command("sh")
-        .args(["-c", "exec 9>other-file && echo $$ && exec sleep 600"])
+        .args(["-c", "exec 9<sem.scenario && echo $$ && exec sleep 600"])
         .current_dir(shm.path())
         .spawn()?;
     let said = || Ok(other.stdout_so_far().ends_with(b"\n"));
     ensure!(wait::until(LIMIT, said)?, "the process does not begin");
     let pid = String::from_utf8(other.stdout_so_far())?;
-    let workload = Workload::start(context, &shm, "sem-creator-first")?;
-    let before = workload.probe(&ctr)?;
 
     let pid = format!("pid {}", pid.trim());
     let parts = [
         &*pid,
         "shared tmpfs",
-        "other-file",
+        "sem.scenario",
         "remedy: stop them",
         "WOULD BE REFUSED, for 1 reason",
     ];
