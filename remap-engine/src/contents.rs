@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{CWD, Mode, OFlags, fstat, openat};
@@ -31,6 +31,17 @@ pub struct CapturedMount {
     pub captured: Captured,
 }
 
+/// What would be carried of one file system.
+#[derive(Debug)]
+pub struct MeasuredMount {
+    /// The mounts that show it.
+    pub mounts: Vec<Mount>,
+    /// Whether these are only the container's own files.
+    pub partial: bool,
+    /// The inodes, with the bytes that each has allocated.
+    pub sizes: HashMap<u64, u64>,
+}
+
 /// The contents of a mount cannot be carried.
 #[derive(Debug, thiserror::Error)]
 pub enum ContentsError {
@@ -54,6 +65,15 @@ pub enum ContentsError {
         /// Why.
         #[source]
         source: CaptureError,
+    },
+    /// A file cannot be looked at.
+    #[error("cannot measure the contents of {destination}")]
+    Measure {
+        /// Mount point.
+        destination: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
     },
     /// Two mounts show different parts of one file system, and share an inode.
     #[error(transparent)]
@@ -150,27 +170,63 @@ impl CarriedMounts {
     /// See [`ContentsError`]; archives that were made stay, for the caller to remove.
     pub fn capture(&self, image_dir: &Path) -> Result<Vec<CapturedMount>, ContentsError> {
         let mut done: Vec<CapturedMount> = Vec::new();
-        for CarriedMount { mount, dir, only } in &self.0 {
-            let same = |one: &&mut CapturedMount| {
-                let first = one.mounts.first();
-                first.is_some_and(|first| first.shows_same_as(mount))
-            };
-            if let Some(known) = done.iter_mut().find(same) {
-                known.mounts.push(mount.clone());
-                continue;
-            }
+        for (mounts, first) in self.directories() {
             let archive = archive_name(done.len());
-            let path = image_dir.join(&archive);
-            let captured = capture_one(mount, dir.root.as_fd(), only.as_ref(), &path)?;
+            let captured = capture_one(first, &image_dir.join(&archive))?;
             done.push(CapturedMount {
-                mounts: vec![mount.clone()],
+                mounts: mounts.into_iter().cloned().collect(),
                 archive,
-                partial: only.is_some(),
+                partial: first.only.is_some(),
                 captured,
             });
         }
         check_whole(&done)?;
         Ok(done)
+    }
+
+    /// What [`CarriedMounts::capture`] would save into each archive, and what would make it fail in
+    /// the end.
+    ///
+    /// # Errors
+    /// Something cannot be read.
+    pub fn measure(&self) -> Result<(Vec<MeasuredMount>, Option<Split>), ContentsError> {
+        let mut done: Vec<MeasuredMount> = Vec::new();
+        for (mounts, first) in self.directories() {
+            let sizes = carry::sizes(first.dir.root.as_fd());
+            let mut sizes = sizes.map_err(|source| ContentsError::Measure {
+                destination: first.mount.destination.clone(),
+                source,
+            })?;
+            if let Some(only) = &first.only {
+                sizes.retain(|inode, _| only.contains(inode));
+            }
+            done.push(MeasuredMount {
+                mounts: mounts.into_iter().cloned().collect(),
+                partial: first.only.is_some(),
+                sizes,
+            });
+        }
+        let parts = done.iter().filter_map(|one| {
+            let mount = one.mounts.first()?;
+            let inodes = one.sizes.keys().copied();
+            Some((mount.device, mount.destination.as_path(), inodes))
+        });
+        let split = Split::find(parts);
+        Ok((done, split))
+    }
+
+    /// Each directory that is carried, once: all mounts that show it, and the first of them.
+    fn directories(&self) -> Vec<(Vec<&Mount>, &CarriedMount)> {
+        let mut directories: Vec<(Vec<&Mount>, &CarriedMount)> = Vec::new();
+        for one in &self.0 {
+            let mount = &one.mount;
+            let same = |(_, first): &&mut (_, &CarriedMount)| first.mount.shows_same_as(mount);
+            match directories.iter_mut().find(same) {
+                Some((mounts, _)) => mounts.push(mount),
+                None => directories.push((vec![mount], one)),
+            }
+        }
+        directories
     }
 }
 
@@ -223,22 +279,18 @@ fn copy_of(mount: &Mount, dir: &OwnedFd) -> rustix::io::Result<Option<(OwnedFd, 
     Ok(same.then_some((root, copy)))
 }
 
-fn capture_one(
-    mount: &Mount,
-    dir: BorrowedFd<'_>,
-    only: Option<&HashSet<u64>>,
-    path: &Path,
-) -> Result<Captured, ContentsError> {
+fn capture_one(from: &CarriedMount, path: &Path) -> Result<Captured, ContentsError> {
     let out: File = private::create_file(path).map_err(|source| ContentsError::Create {
         path: path.to_owned(),
         source,
     })?;
-    let captured = match only {
+    let dir = from.dir.root.as_fd();
+    let captured = match &from.only {
         None => carry::capture(dir, out),
         Some(inodes) => carry::capture_inodes(dir, inodes, out),
     };
     captured.map_err(|source| ContentsError::Capture {
-        destination: mount.destination.clone(),
+        destination: from.mount.destination.clone(),
         source,
     })
 }

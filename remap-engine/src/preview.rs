@@ -8,11 +8,12 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use crate::contents::CarriedMounts;
 use crate::manifest::DumpOptions;
 use crate::phase::{BoxError, Phase, PhaseError};
 use crate::plan::{self, Refusal, RemapPlan};
 use crate::process::Process;
-use crate::scan::{self, ScanError};
+use crate::scan;
 use crate::terms::Terms;
 
 pub use self::contents::CarriedContents;
@@ -101,15 +102,15 @@ impl Preview {
     /// # Errors
     /// Phase plan: a carried mount cannot be read.
     pub fn judge(&self, plan: RemapPlan) -> Result<Forecast, PhaseError> {
-        let (carried, split) =
-            Phase::Plan.run(|| -> Result<_, ScanError> { contents::measure(&self.init, &plan) })?;
+        let measure = || CarriedMounts::open(&self.init, &plan)?.measure();
+        let (carried, split) = Phase::Plan.run(measure)?;
         let mut refusals = self.terms.refusals();
         refusals.extend(plan.refusals(&self.terms.intent));
         refusals.extend(split.map(|split| split.refusal()));
         Ok(Forecast {
             refusals,
             warnings: plan.warnings(&self.terms.intent),
-            carried,
+            carried: carried.into_iter().map(CarriedContents::from).collect(),
             plan,
         })
     }

@@ -181,17 +181,11 @@ fn wanted(root: &Process, mount: &Mount, uses: &[FileUse]) -> Result<Wanted, Sca
     })
 }
 
-/// The inodes of a directory and of all that lies below it: see [`sizes_below`].
+/// The inodes of a directory and of all that lies below it on the same file system; symbolic links
+/// are not followed. What vanishes meanwhile is left out.
 pub(crate) fn inodes_below(dir: &Path) -> io::Result<HashSet<u64>> {
-    Ok(sizes_below(dir)?.into_keys().collect())
-}
-
-/// The inodes of a directory and of all that lies below it on the same file system, with the bytes
-/// that each has allocated; symbolic links are not followed. What vanishes meanwhile is left out.
-pub(crate) fn sizes_below(dir: &Path) -> io::Result<HashMap<u64, u64>> {
-    let allocated = |metadata: &std::fs::Metadata| metadata.blocks().saturating_mul(512);
     let root = std::fs::metadata(dir)?;
-    let mut inodes = HashMap::from([(root.ino(), allocated(&root))]);
+    let mut inodes = HashSet::from([root.ino()]);
     let mut pending = vec![dir.to_owned()];
     while let Some(dir) = pending.pop() {
         let Some(entries) = unless_gone(std::fs::read_dir(dir))? else {
@@ -205,7 +199,7 @@ pub(crate) fn sizes_below(dir: &Path) -> io::Result<HashMap<u64, u64>> {
             if metadata.dev() != root.dev() {
                 continue;
             }
-            inodes.insert(metadata.ino(), allocated(&metadata));
+            inodes.insert(metadata.ino());
             if metadata.is_dir() {
                 pending.push(entry.path());
             }

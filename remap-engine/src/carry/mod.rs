@@ -34,4 +34,5 @@ pub use entry::Kind;
 pub use error::{ArchiveError, CaptureError, Flaw, PopulateError};
 pub use index::{Index, IndexEntry, Totals, read_index};
 pub use populate::{Mode, Populated, Request, populate};
+pub use survey::sizes;
 pub use undo::{Recovery, recover};

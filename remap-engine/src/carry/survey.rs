@@ -1,7 +1,12 @@
-//! Measures the contents that are about to be replaced, and finds what forbids it.
+//! Measures contents: those that are about to be replaced, with what forbids it, and those that
+//! would be captured.
 
 use std::collections::HashMap;
+use std::io;
+use std::os::fd::BorrowedFd;
 use std::path::PathBuf;
+
+use nix::sys::stat::FileStat;
 
 use super::entry::Kind;
 use super::error::PopulateError;
@@ -48,8 +53,7 @@ pub(super) fn survey(tree: &Tree) -> Result<Survey, PopulateError> {
             }
         }
         survey.inodes += 1;
-        let blocks = u64::try_from(stat.st_blocks).unwrap_or(0);
-        survey.bytes = survey.bytes.saturating_add(blocks.saturating_mul(512));
+        survey.bytes = survey.bytes.saturating_add(allocated(&stat));
     }
     match linked
         .into_values()
@@ -61,5 +65,52 @@ pub(super) fn survey(tree: &Tree) -> Result<Survey, PopulateError> {
             nlink,
             inside,
         }),
+    }
+}
+
+/// The inodes that [`capture`](super::capture()) would save of the directory `root`, itself among
+/// them, with the bytes that each has allocated. What vanishes meanwhile is left out.
+///
+/// # Errors
+/// Something in it cannot be read.
+pub fn sizes(root: BorrowedFd<'_>) -> io::Result<HashMap<u64, u64>> {
+    let tree = Tree::below(root, PathBuf::new())?;
+    let mut sizes = HashMap::new();
+    for found in Walk::new(&tree) {
+        if let Found::Entry { stat, .. } = found.map_err(|error| error.source)? {
+            sizes.insert(stat.st_ino, allocated(&stat));
+        }
+    }
+    Ok(sizes)
+}
+
+fn allocated(stat: &FileStat) -> u64 {
+    let blocks = u64::try_from(stat.st_blocks).unwrap_or(0);
+    blocks.saturating_mul(512)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::fd::AsFd;
+    use std::os::unix::fs::MetadataExt;
+
+    #[test]
+    fn every_inode_is_measured_once_and_a_hole_counts_nothing() {
+        let dir = tempfile::tempdir_in("/dev/shm").unwrap();
+        let path = |name: &str| dir.path().join(name);
+        std::fs::create_dir(path("d")).unwrap();
+        std::fs::write(path("d/file"), [1; 5000]).unwrap();
+        std::fs::hard_link(path("d/file"), path("link")).unwrap();
+        std::fs::File::create(path("hole"))
+            .unwrap()
+            .set_len(1 << 30)
+            .unwrap();
+        let root = std::fs::File::open(dir.path()).unwrap();
+        let sizes = sizes(root.as_fd()).unwrap();
+        assert_eq!(sizes.len(), 4);
+        let inode = |name: &str| std::fs::metadata(path(name)).unwrap().ino();
+        assert_eq!(sizes.get(&inode("link")), Some(&8192));
+        assert_eq!(sizes.get(&inode("hole")), Some(&0));
     }
 }

@@ -78,7 +78,8 @@ fn row(file: &File) -> Vec<String> {
         .iter()
         .map(|one| printable(&one.name))
         .collect();
-    names.sort();
+    // A name that lives says more than one that is gone.
+    names.sort_by_key(|name| (name.ends_with(" (deleted)"), name.clone()));
     names.dedup();
     let name = match &names[..] {
         [] => format!("inode {}", file.inode),

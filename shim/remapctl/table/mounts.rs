@@ -37,8 +37,14 @@ pub(super) fn render(mounts: &[Mount], carried: &[Carried], width: usize) -> Str
         out += &align(&rows);
     }
     out += &notes;
+    // What a bind covers, as that of /dev/shm covers the tmpfs of ctr's specification, is not seen.
+    let covered = |mount: &&Mount| {
+        let mut external = mounts.iter().filter(|mount| !is_internal(mount));
+        external.any(|other| other.destination == mount.destination)
+    };
     let internal = mounts.iter().filter(is_internal);
-    let names = list(internal.map(|mount| &mount.destination));
+    let seen = internal.filter(|mount| !covered(mount));
+    let names = list(seen.map(|mount| &mount.destination));
     if !names.is_empty() {
         out += &wrapped("  left to CRIU and the snapshotter: ", &names, width);
     }

@@ -28,6 +28,7 @@ fn a_checkpoint_that_would_work() {
             "mounts": [
                 {"destination": "/", "class": "internal", "fs_type": "overlay"},
                 {"destination": "/proc", "class": "internal", "fs_type": "proc"},
+                {"destination": "/dev/shm", "class": "internal", "fs_type": "tmpfs"},
                 {"destination": "/dev/shm", "class": "external_tmpfs_private", "fs_type": "tmpfs", "source": "/run/pods/1/shm"},
                 {"destination": "/data", "class": "external_persistent", "fs_type": "nfs4", "source": "/mnt/data"},
                 {"destination": "/etc/hosts", "class": "external_ephemeral", "reason": "not_tmpfs", "fs_type": "ext4", "source": "/var/hosts"},
@@ -60,7 +61,7 @@ MOUNTS
 FILES THAT NEED CARE
   DECISION  BYTES  HELD BY PID                           NAME
   ghost     32 B   4321 (exe)                            /dev/shm/gone (deleted)
-  carried   32 B   4321 (mapping), 4322 (mapping, fd 3)  /dev/shm/sem.Xy (deleted) (and 1 other name)
+  carried   32 B   4321 (mapping), 4322 (mapping, fd 3)  /dev/shm/sem.a (and 1 other name)
   stays     32 B   4321 (fd 9)                           /data/log
   ghost: no name is left; CRIU puts its contents into the images
   carried: goes along, with all its names

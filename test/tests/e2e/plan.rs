@@ -3,6 +3,7 @@
 
 mod ask;
 mod busy;
+mod faults;
 mod meanwhile;
 mod no_answer;
 
@@ -24,6 +25,7 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     Scenario::new("plan::exec_session", exec_session).runtimes(&[Runtime::DropIn]),
     Scenario::new("plan::busy", busy::busy).runtimes(REMAP),
     Scenario::new("plan::frozen", meanwhile::frozen).runtimes(&[Runtime::Remap, Runtime::DropIn]),
+    Scenario::new("plan::faults", faults::faults).runtimes(&[Runtime::DropIn]),
     Scenario::new("plan::during_dump", meanwhile::during_dump).runtimes(REMAP),
     Scenario::new("plan::no_answer", no_answer::no_answer).runtimes(REMAP),
 ];
