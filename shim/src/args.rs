@@ -77,6 +77,8 @@ Flags:
   -v         print the version
   -h         print this text
 
+What a checkpoint of a container would do, `remapctl plan ID` says.
+
 Installation, one of:
   - name it containerd-shim-remap-v2, beside containerd or in its PATH, and choose it with
     ctr run --runtime io.containerd.remap.v2;
