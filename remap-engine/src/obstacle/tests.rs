@@ -84,3 +84,34 @@ fn a_thread_with_files_of_its_own_is_found_while_it_has_them() {
     thread.join().unwrap();
     assert!(!of_threads().contains(&name));
 }
+
+#[test]
+fn every_kind_survives_its_json_form() {
+    let device = Device {
+        major: 10,
+        minor: 2,
+    };
+    for kind in [
+        Kind::Pidfd { inside: true },
+        Kind::Device {
+            block: false,
+            device,
+        },
+        Kind::DeviceMapping { device },
+        Kind::SocketFamily { family: 40 },
+        Kind::SocketProtocol { protocol: 262 },
+        Kind::UnixOutside { reconnects: false },
+        Kind::Namespace {
+            namespace: "pid".into(),
+        },
+        Kind::FileTable,
+    ] {
+        let obstacle = Obstacle {
+            kind,
+            holders: vec![],
+        };
+        let json = serde_json::to_vec(&obstacle).unwrap();
+        let read: Obstacle = serde_json::from_slice(&json).unwrap();
+        assert_eq!(read, obstacle);
+    }
+}

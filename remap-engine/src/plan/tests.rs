@@ -1,6 +1,7 @@
 use super::*;
 use crate::intent::{Intent, LOSE_EXEC_SESSIONS};
 use crate::mountmap::EphemeralReason;
+use crate::obstacle::Kind;
 use crate::ownership::OtherUser;
 use proptest::prelude::*;
 
@@ -289,6 +290,42 @@ fn the_plan_survives_its_json_form() {
     odd.name = std::os::unix::ffi::OsStringExt::from_vec(b"/dev/shm/\xff\\ (deleted)".to_vec());
     let plan = plan(&scan_of(vec![odd]), gone);
     let read: RemapPlan = serde_json::from_slice(&plan.to_json().unwrap()).unwrap();
+    assert_eq!(read, plan);
+}
+
+#[test]
+fn obstacles_are_in_the_plan_and_forbid_a_checkpoint_by_what_is_known_of_criu() {
+    let mut scan = scan_of(vec![]);
+    scan.obstacles.push(Obstacle {
+        kind: Kind::FileLock,
+        holders: vec![crate::obstacle::Holder {
+            pid: 7,
+            command: "app".into(),
+            by: Some(UseKind::Fd(3)),
+            name: "/a (FLOCK)".into(),
+        }],
+    });
+    let plan = plan(&scan, gone);
+    let mut intent = Intent::default();
+    assert_eq!(plan.refusals(&intent), vec![]);
+    intent.criu = Some(crate::criu::version::CriuVersion::new(4, 1));
+    let refused = plan.refusals(&intent)[0].to_string();
+    assert!(
+        refused.contains("pid 7 (app) by fd 3 on /a (FLOCK)") && refused.contains("file-locks")
+    );
+    intent.options.file_locks = true;
+    assert_eq!(plan.refusals(&intent), vec![]);
+
+    let read: RemapPlan = serde_json::from_slice(&plan.to_json().unwrap()).unwrap();
+    assert_eq!(read, plan);
+}
+
+#[test]
+fn a_plan_of_a_build_that_knew_no_obstacles_is_read() {
+    let plan = plan(&scan_of(vec![]), gone);
+    let mut old: serde_json::Value = serde_json::from_slice(&plan.to_json().unwrap()).unwrap();
+    assert!(old.as_object_mut().unwrap().remove("obstacles").is_some());
+    let read: RemapPlan = serde_json::from_value(old).unwrap();
     assert_eq!(read, plan);
 }
 

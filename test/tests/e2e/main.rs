@@ -52,6 +52,7 @@ mod leave_running;
 mod lifecycle;
 mod meanwhile;
 mod migration;
+mod obstacles;
 mod plain;
 mod plan;
 mod refusal;
@@ -89,6 +90,7 @@ const SCENARIOS: &[&[Scenario]] = &[
     freeze::SCENARIOS,
     plan::SCENARIOS,
     dump_failure::SCENARIOS,
+    obstacles::SCENARIOS,
     meanwhile::SCENARIOS,
     interrupted::SCENARIOS,
     user_conf::SCENARIOS,
