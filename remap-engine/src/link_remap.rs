@@ -10,7 +10,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, StatxFlags};
+use rustix::fs::{AtFlags, Mode, OFlags, ResolveFlags, StatxFlags};
 
 use crate::mountinfo::Device;
 use crate::plan::{FilePlan, RemapPlan};
@@ -34,12 +34,27 @@ impl LinkRemaps {
     /// Opens the places. `root` is the container's init.
     #[must_use]
     pub fn locate(root: &Process, plan: &RemapPlan) -> Self {
+        Self::open(plan, |dir| root.open_dir(dir).ok())
+    }
+
+    /// The same for a container that may have ended, with those that can be reached then: on mounts
+    /// that come from the host.
+    #[must_use]
+    pub fn locate_left(root: Option<&Process>, plan: &RemapPlan) -> Self {
+        Self::open(plan, |dir| {
+            let seen = root.and_then(|root| root.open_dir(dir).ok());
+            seen.or_else(|| open_on_host(dir, plan))
+        })
+    }
+
+    fn open(plan: &RemapPlan, open: impl Fn(&Path) -> Option<OwnedFd>) -> Self {
         let linked = plan.files.iter().filter(|file| file.links > 0);
         let places = linked.flat_map(|file| {
             // A directory that is gone holds no names.
-            directories(file).into_iter().filter_map(|dir| {
+            let dirs = directories(file).into_iter();
+            dirs.filter_map(|dir| {
                 Some(Place {
-                    dir: root.open_dir(&dir).ok()?,
+                    dir: open(&dir)?,
                     inode: (file.device, file.inode),
                 })
             })
@@ -65,6 +80,24 @@ impl LinkRemaps {
         }
         result.map(|()| removed)
     }
+}
+
+/// Opens the directory that is `dir` in the container. What the container has put on the way there
+/// does not lead elsewhere.
+fn open_on_host(dir: &Path, plan: &RemapPlan) -> Option<OwnedFd> {
+    let mounts = plan.map.mounts.iter();
+    let above = mounts.filter(|mount| dir.starts_with(&mount.destination));
+    // The last of those at one place covers the others.
+    let mount = above.max_by_key(|mount| mount.destination.components().count())?;
+    let source = mount.source.as_ref()?;
+    let below = dir.strip_prefix(&mount.destination).ok()?;
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let source = rustix::fs::open(source, flags, Mode::empty()).ok()?;
+    if below.as_os_str().is_empty() {
+        return Some(source);
+    }
+    let beneath = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
+    rustix::fs::openat2(source, below, flags, Mode::empty(), beneath).ok()
 }
 
 /// Where CRIU may have linked the inode: the directories of its gone names and those above.
@@ -111,21 +144,24 @@ fn identity(dir: impl AsFd, name: &OsStr) -> Option<(Device, u64)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::mountmap::MountMap;
+    use crate::mountmap::{Mount, MountClass, MountMap};
     use crate::plan::{Decision, Holder, PLAN_VERSION};
     use crate::process::UseKind;
 
-    #[test]
-    fn only_links_of_held_inodes_go() {
+    /// A directory on a tmpfs with a file that has been opened by a name that is gone, and
+    /// names that look like CRIU's.
+    fn ground() -> (tempfile::TempDir, Process, RemapPlan) {
         let dir = tempfile::tempdir_in("/dev/shm").unwrap();
         let path = |name: &str| dir.path().join(name);
+        std::fs::create_dir(path("below")).unwrap();
         std::fs::write(path("live"), b"x").unwrap();
         std::fs::write(path("link_remap.7"), b"a file of the user's").unwrap();
-        std::fs::hard_link(path("live"), path("link_remap.12")).unwrap();
-        std::fs::hard_link(path("live"), path("link_remap.x")).unwrap();
+        for name in ["link_remap.12", "link_remap.x", "below/link_remap.12"] {
+            std::fs::hard_link(path("live"), path(name)).unwrap();
+        }
         let own = Process::pin(i32::try_from(std::process::id()).unwrap()).unwrap();
         let (device, inode) = own.identity(&path("live")).unwrap();
-        let mut gone = path("gone").into_os_string();
+        let mut gone = path("below/gone").into_os_string();
         gone.push(" (deleted)");
         let plan = RemapPlan {
             version: PLAN_VERSION,
@@ -148,10 +184,54 @@ mod tests {
             obstacles: vec![],
             ghost_limit_bytes: 0,
         };
-        let links = LinkRemaps::locate(&own, &plan);
-        assert_eq!(links.remove().unwrap(), 1);
-        assert!(!path("link_remap.12").exists());
-        assert!(path("link_remap.7").exists() && path("link_remap.x").exists());
+        (dir, own, plan)
+    }
+
+    fn assert_only_links_of_held_inodes_go(dir: &Path, links: &LinkRemaps) {
+        assert_eq!(links.remove().unwrap(), 2);
+        assert!(!dir.join("link_remap.12").exists() && !dir.join("below/link_remap.12").exists());
+        assert!(dir.join("link_remap.7").exists() && dir.join("link_remap.x").exists());
         assert_eq!(links.remove().unwrap(), 0);
+    }
+
+    #[test]
+    fn only_links_of_held_inodes_go() {
+        let (dir, own, plan) = ground();
+        assert_only_links_of_held_inodes_go(dir.path(), &LinkRemaps::locate(&own, &plan));
+    }
+
+    /// A container that called the directory by another name, and has ended.
+    fn ended(dir: &Path, mut plan: RemapPlan, gone: &str) -> RemapPlan {
+        let inside = Path::new("/in the container");
+        plan.files[0].holders[0].name = inside.join(gone).into();
+        plan.map.mounts.push(Mount {
+            destination: inside.to_owned(),
+            id: 1,
+            device: plan.files[0].device,
+            root: "/".into(),
+            fs_type: "tmpfs".into(),
+            fs_options: String::new(),
+            asked_for: Some(inside.to_owned()),
+            source: Some(dir.to_owned()),
+            class: MountClass::ExternalTmpfsPrivate,
+        });
+        plan
+    }
+
+    #[test]
+    fn they_are_found_after_the_end_of_the_container() {
+        let (dir, _, plan) = ground();
+        let plan = ended(dir.path(), plan, "below/gone (deleted)");
+        assert_only_links_of_held_inodes_go(dir.path(), &LinkRemaps::locate_left(None, &plan));
+    }
+
+    #[test]
+    fn a_symbolic_link_of_the_containers_does_not_lead_elsewhere() {
+        let (dir, _, plan) = ground();
+        std::os::unix::fs::symlink("below", dir.path().join("elsewhere")).unwrap();
+        let plan = ended(dir.path(), plan, "elsewhere/gone (deleted)");
+        // Above the link there is one of CRIU's.
+        assert_eq!(LinkRemaps::locate_left(None, &plan).remove().unwrap(), 1);
+        assert!(dir.path().join("below/link_remap.12").exists());
     }
 }

@@ -28,10 +28,10 @@ impl Interrupted {
             return None;
         }
         let init = Process::pin(init_pid)
-            .inspect_err(|error| tracing::warn!(%error, "the container ended before"))
+            .inspect_err(|error| tracing::info!(%error, "the container ended before"))
             .ok();
         Some(Self {
-            links: init.as_ref().and_then(|init| Links::left(init, &work)),
+            links: Links::left(init.as_ref(), &work),
             network: init.and_then(|init| LockedNetwork::of(&init).ok()?),
             work,
         })

@@ -37,13 +37,14 @@ impl Links {
     }
 
     /// Those of a dump that was under way when its process was killed; `None` if it had not begun.
-    pub(super) fn left(init: &Process, work: &WorkDir) -> Option<Self> {
+    /// Without init, the container has ended.
+    pub(super) fn left(init: Option<&Process>, work: &WorkDir) -> Option<Self> {
         let plan = work.dump_plan();
         let read =
             || -> io::Result<RemapPlan> { Ok(serde_json::from_slice(&std::fs::read(&plan)?)?) };
         let places = read()
             .inspect_err(|error| tracing::debug!(%error, "the dump had not begun"))
-            .map(|plan| LinkRemaps::locate(init, &plan));
+            .map(|plan| LinkRemaps::locate_left(init, &plan));
         Some(Self {
             places: places.ok()?,
             plan,
