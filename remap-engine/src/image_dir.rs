@@ -178,7 +178,14 @@ fn remove_additions(state: &State) -> io::Result<()> {
     }
     match state.mode {
         Some(mode) => std::fs::set_permissions(&state.path, Permissions::from_mode(mode)),
-        None => std::fs::remove_dir(&state.path),
+        None => match std::fs::remove_dir(&state.path) {
+            Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => {
+                let path = state.path.display();
+                tracing::warn!(%path, "others use the image directory: it stays, with what is theirs");
+                Ok(())
+            }
+            removed => removed,
+        },
     }
 }
 
@@ -268,16 +275,19 @@ mod tests {
     #[test]
     fn what_others_put_there_stays() {
         let ground = Ground::new();
-        let images = ground.prepare("taken").unwrap();
-        ground.dump_into("taken");
-        std::fs::create_dir(ground.path("taken/another")).unwrap();
-        std::fs::write(ground.path("taken/notes"), b"x").unwrap();
-        drop(images);
-        let expected = ["another", "notes", "users"].map(String::from);
-        assert_eq!(
-            names(&ground.path("taken")).unwrap(),
-            BTreeSet::from(expected)
-        );
+        for (dir, expected) in [
+            ("taken", &["another.img", "notes", "users"][..]),
+            ("made", &["another.img", "notes"]),
+        ] {
+            let images = ground.prepare(dir).unwrap();
+            ground.dump_into(dir);
+            std::fs::create_dir(ground.path(dir).join("another.img")).unwrap();
+            std::fs::write(ground.path(dir).join("notes"), b"x").unwrap();
+            drop(images);
+            let left = names(&ground.path(dir)).unwrap();
+            assert_eq!(Vec::from_iter(left), expected);
+            assert!(!ground.path("journal").exists());
+        }
     }
 
     #[test]
