@@ -225,6 +225,11 @@ impl Capture {
         self.writer
             .member(&path, &node, &attributes, file.as_ref())
             .map_err(|error| write_error(error, &path))?;
+        if let Some(file) = &file
+            && is_changed(file, stat).map_err(read("stat", &path))?
+        {
+            return Err(CaptureError::Changed { path });
+        }
         self.captured.totals.count(&node);
         self.captured.entries.push(Entry {
             path,
@@ -295,6 +300,15 @@ fn node(
             minor: device_number(minor(stat.st_rdev)).map_err(read("stat", path))?,
         },
     })
+}
+
+/// Whether somebody has written to the file, or changed what it is, since `before`.
+fn is_changed(file: &File, before: &FileStat) -> io::Result<bool> {
+    let key = |stat: &FileStat| {
+        let modified = (stat.st_mtime, stat.st_mtime_nsec);
+        (stat.st_size, modified, (stat.st_ctime, stat.st_ctime_nsec))
+    };
+    Ok(key(&nix::sys::stat::fstat(file)?) != key(before))
 }
 
 fn device_number(number: u64) -> io::Result<u32> {

@@ -18,7 +18,7 @@ pub enum CaptureError {
         /// Why not.
         source: io::Error,
     },
-    /// A file became shorter while it was read.
+    /// A file changed while it was read.
     #[error(
         "`{}` changed while it was captured: a process outside the container writes to it; \
          stop that process, or do not carry this mount",

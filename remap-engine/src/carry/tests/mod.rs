@@ -1,6 +1,7 @@
 //! Tests of capture and populate, on tmpfs, as root.
 
 mod add;
+mod changes;
 mod crash;
 mod hostile;
 mod mounts;
