@@ -1,7 +1,7 @@
 //! Makes a checkpoint complete.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::contents::{self, CapturedMount};
 use crate::criu::files;
@@ -10,6 +10,9 @@ use crate::phase::{BoxError, Phase, PhaseError};
 use crate::plan::{PLAN_FILE, RemapPlan};
 use crate::private;
 use crate::reconcile;
+
+/// What every dump writes.
+const INVENTORY: &str = "inventory.img";
 
 /// What only the caller knows, and the manifest records.
 #[derive(Debug, Clone, Default)]
@@ -24,6 +27,29 @@ pub struct Facts {
 #[error("the checkpoint would not restore: {}", .0.join("; also: "))]
 struct NotRestorable(Vec<String>);
 
+#[derive(Debug, thiserror::Error)]
+#[error("{0} is missing or no regular file any more; somebody has changed the images of CRIU")]
+struct NotAnImage(PathBuf);
+
+/// The images are files, and the one that each dump has is there (CRIU, `write_img_inventory`).
+fn expect_images(dir: &Path) -> Result<(), BoxError> {
+    let mut found = false;
+    for entry in std::fs::read_dir(dir)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        let is_image = name.as_encoded_bytes().ends_with(b".img");
+        if is_image && !entry.file_type()?.is_file() {
+            return Err(NotAnImage(entry.path()).into());
+        }
+        found |= name == INVENTORY;
+    }
+    if found {
+        Ok(())
+    } else {
+        Err(NotAnImage(dir.join(INVENTORY)).into())
+    }
+}
+
 /// Holds the images against what was carried, and makes everything durable; the manifest is
 /// written last and marks the checkpoint as complete.
 ///
@@ -36,6 +62,7 @@ pub(super) fn seal(
     facts: &Facts,
 ) -> Result<(), PhaseError> {
     Phase::Reconcile.run(|| -> Result<(), BoxError> {
+        expect_images(dir)?;
         let files = files::read(dir)?;
         let lost = reconcile::reconcile(&plan.map, &contents::names(captured), &files);
         if lost.is_empty() {
@@ -65,4 +92,25 @@ fn carried_mounts(one: &CapturedMount) -> impl Iterator<Item = CarriedMount> {
         bytes: one.captured.totals.data_bytes,
         entries: one.captured.totals.entries,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn images_that_somebody_has_replaced_are_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = |name: &str| dir.path().join(name);
+        let named = |name: &str| {
+            let error = expect_images(dir.path()).unwrap_err();
+            assert!(error.to_string().contains(name), "{error}");
+        };
+        named(INVENTORY);
+        std::fs::write(path(INVENTORY), b"x").unwrap();
+        std::os::unix::fs::symlink("/elsewhere", path("parent")).unwrap();
+        expect_images(dir.path()).unwrap();
+        std::os::unix::fs::symlink(INVENTORY, path("core-1.img")).unwrap();
+        named("core-1.img");
+    }
 }
