@@ -4,7 +4,7 @@
 //! shim's own thread, where the one reaper is.
 
 use std::{
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU32, Ordering},
@@ -173,11 +173,6 @@ struct RuncDumper {
 }
 
 impl RuncDumper {
-    fn run(&self, call: &Call) -> Result<(), runc::RuncError> {
-        let run = self.container.runc.run(call);
-        self.handle.block_on(run).map(drop)
-    }
-
     fn state(&self) -> Result<RuncStatus, runc::RuncError> {
         self.handle.block_on(self.container.runc.state())
     }
@@ -200,7 +195,7 @@ impl Dumper for RuncDumper {
     }
 
     fn thaw(&self) -> Result<(), BoxError> {
-        if let Err(error) = self.run(&Call::Resume) {
+        if let Err(error) = self.handle.block_on(self.container.runc.resume()) {
             // A CRIU that was killed may have thawed them.
             if self.state()? != RuncStatus::Running {
                 return Err(error.into());
@@ -210,7 +205,7 @@ impl Dumper for RuncDumper {
     }
 
     fn dump(&self) -> Result<(), BoxError> {
-        remap_engine::private::create_dir(&self.args.work_path)?;
+        make_work_dir(&self.args.work_path, DUMP_LOG)?;
         let call = Call::Checkpoint(self.args.clone());
         let running = self.container.runc.start(&call)?;
         self.dumping.store(running.pid(), Ordering::SeqCst);
@@ -228,6 +223,20 @@ impl Dumper for RuncDumper {
     fn abort(&self) {
         kill_runc(&self.container, &self.dumping);
     }
+}
+
+/// Makes CRIU's working directory, with the log: where that cannot be written CRIU fails, and there
+/// would be no log to say so.
+fn make_work_dir(path: &Path, log: &str) -> Result<(), BoxError> {
+    let cannot = |what: &Path| {
+        let what = what.display().to_string();
+        move |source| format!("cannot make {what}: {source}")
+    };
+    remap_engine::private::create_dir(path).map_err(cannot(path))?;
+    let log = path.join(log);
+    remap_engine::private::remove_if_exists(&log).map_err(cannot(&log))?;
+    remap_engine::private::create_file(&log).map_err(cannot(&log))?;
+    Ok(())
 }
 
 /// Kills the runc whose pid was noted, if it still runs.
@@ -254,7 +263,7 @@ struct RuncRestorer {
 
 impl Restorer for RuncRestorer {
     fn restore(&self, options: Option<&DumpOptions>) -> Result<(), BoxError> {
-        remap_engine::private::create_dir(&self.work_path)?;
+        make_work_dir(&self.work_path, RESTORE_LOG)?;
         let mut launch = create::launch_init(&self.shim, &self.container);
         launch.running = Some(&self.restoring);
         let launch = launch.run(&self.shim.reaper, |console| {

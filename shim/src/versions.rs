@@ -14,7 +14,7 @@ use rustix::fs::{MemfdFlags, memfd_create};
 use crate::{container::Container, reaper::Reaper, runc, shim::Shim};
 
 /// This shim, the kernel, the runtime and CRIU, by name. What cannot be told is left out. Programs
-/// are asked once in the life of a shim.
+/// are asked once in the life of a shim, if they answer.
 pub(crate) async fn all(shim: &Shim, container: &Container) -> BTreeMap<String, String> {
     static VERSIONS: OnceLock<BTreeMap<String, String>> = OnceLock::new();
     if let Some(known) = VERSIONS.get() {
@@ -35,10 +35,15 @@ pub(crate) async fn all(shim: &Shim, container: &Container) -> BTreeMap<String, 
         ("runtime", runtime),
         ("criu", criu),
     ];
-    let versions = found
+    let count = found.len();
+    let versions: BTreeMap<_, _> = found
         .into_iter()
         .filter_map(|(name, version)| Some((name.to_owned(), version?)))
         .collect();
+    if versions.len() < count {
+        // One that was killed, or is not there yet, is asked again.
+        return versions;
+    }
     VERSIONS.get_or_init(|| versions).clone()
 }
 

@@ -20,7 +20,7 @@ use crate::{
     engine::blocking,
     error::TaskError,
     freezer,
-    runc::{Call, RuncStatus},
+    runc::RuncStatus,
     shim::Shim,
     status::{Op, Permit, Status},
     versions,
@@ -144,7 +144,7 @@ impl Look<'_> {
     }
 
     async fn thaw(&self) -> Result<(), TaskError> {
-        match self.container.runc.run(&Call::Resume).await {
+        match self.container.runc.resume().await {
             Err(error) if self.is_paused().await => Err(TaskError::StaysPaused(
                 TaskError::Runc {
                     action: "resume",

@@ -12,7 +12,7 @@ use tokio::time::{self, Instant};
 use self::{control::Control, stuck::Stuck};
 use crate::{
     container::Container,
-    runc::{Call, RuncError},
+    runc::{CALLS, Call, RuncError},
 };
 
 /// The tasks run for so long between two attempts.
@@ -40,19 +40,22 @@ pub(crate) enum FreezeError {
 
 /// Freezes all tasks of a container, within its limit. runc gives up after 0.2 s or more on cgroup
 /// v1 and after 10 s on v2 (`cgroups/fs/freezer.go`, `fs2/freezer.go`); a task that waits for a slow
-/// disk may need longer, so it is tried again until the limit is over.
+/// disk may need longer, so it is tried again until the limit is over. So it is if somebody kills runc.
 ///
 /// # Errors
 /// [`FreezeError`]; the tasks run.
 pub(crate) async fn freeze(container: &Container) -> Result<(), FreezeError> {
     let begun = Instant::now();
     let control = Control::of(container.init.pid());
+    let mut kills = 0;
     loop {
         let Err(source) = attempt(container, begun).await else {
             return Ok(());
         };
         let stuck = control.who_is_stuck().await;
-        if stuck.is_empty() && !is_about_freezing(&source) {
+        kills += u32::from(source.was_killed());
+        let again = source.is_slow_freeze() || (source.was_killed() && kills < CALLS);
+        if stuck.is_empty() && !again {
             return Err(source.into());
         }
         tracing::debug!(id = container.id, %source, ?stuck, "not frozen yet");
@@ -69,11 +72,6 @@ pub(crate) async fn freeze(container: &Container) -> Result<(), FreezeError> {
             _ => time::sleep(BETWEEN).await,
         }
     }
-}
-
-/// Whether runc failed because tasks did not stop, and not for another reason.
-fn is_about_freezing(error: &RuncError) -> bool {
-    matches!(error, RuncError::Failed { message, .. } if message.contains("freez"))
 }
 
 /// Runs `runc pause` once. A runc that is still at it when the container's limit is over is killed.

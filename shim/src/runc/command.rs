@@ -118,6 +118,15 @@ pub(crate) struct RestoreArgs {
 }
 
 impl Call {
+    /// Where the images are that it writes or reads, if it does.
+    pub(crate) fn image_path(&self) -> Option<&Path> {
+        match self {
+            Self::Checkpoint(args) => Some(&args.image_path),
+            Self::Restore(args) => Some(&args.image_path),
+            _ => None,
+        }
+    }
+
     /// The sub-command's name, for messages.
     pub(crate) fn name(&self) -> &'static str {
         match self {

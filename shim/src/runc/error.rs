@@ -41,7 +41,44 @@ pub(crate) enum RuncError {
     },
 }
 
+/// As runc itself ends with small numbers, a larger one says by which signal it was killed
+/// ([`crate::reaper::Exit`]).
+const SIGNALS: u32 = 128;
+
+/// What runc says when CRIU goes away while the two talk to each other (`criuSwrk`).
+const LOST_CRIU: [&str; 3] = [
+    "read unixpacket",
+    "criu-xprt-cln: ",
+    "criu swrk failed: signal",
+];
+
 impl RuncError {
+    /// A runc that ended with `status`; `said` is the last error that it logged.
+    pub(super) fn failed(command: &'static str, status: u32, said: Option<String>) -> Self {
+        let message = match (said, status.checked_sub(SIGNALS)) {
+            (_, Some(signal)) if signal > 0 => format!(
+                "runc {command} was killed by signal {signal}; look for who did it, or (for signal 9) \
+                 whether the host ran out of memory"
+            ),
+            (Some(said), _) if LOST_CRIU.iter().any(|part| said.contains(part)) => format!(
+                "{said}: CRIU ended without a word, as it does when it is killed; look for who did \
+                 it, or whether the host ran out of memory"
+            ),
+            (Some(said), _) => said,
+            (None, _) => format!("runc {command} ended with status {status}"),
+        };
+        Self::Failed {
+            command,
+            status,
+            message,
+        }
+    }
+
+    /// Whether a signal ended it, in the middle of whatever it did.
+    pub(crate) fn was_killed(&self) -> bool {
+        matches!(self, Self::Failed { status, .. } if *status > SIGNALS)
+    }
+
     /// Whether runc says that it knows no such container.
     pub(crate) fn is_missing_container(&self) -> bool {
         self.says(&["does not exist"])
@@ -56,6 +93,11 @@ impl RuncError {
             "no such process",
             "is not running",
         ])
+    }
+
+    /// Whether runc gave up waiting for tasks to freeze (its `freezer.go` of either version).
+    pub(crate) fn is_slow_freeze(&self) -> bool {
+        self.says(&["freez"])
     }
 
     fn says(&self, phrases: &[&str]) -> bool {
@@ -85,5 +127,24 @@ mod tests {
         assert!(failed("container not running").is_finished_process());
         assert!(failed("os: process already finished").is_finished_process());
         assert!(!failed("permission denied").is_finished_process());
+    }
+
+    #[test]
+    fn one_that_was_killed_says_by_what() {
+        let killed = RuncError::failed("resume", 137, Some("a warning".into()));
+        assert!(killed.was_killed());
+        assert!(
+            killed
+                .to_string()
+                .starts_with("runc resume was killed by signal 9;")
+        );
+        for (said, shown) in [
+            (Some("why"), "why"),
+            (None, "runc kill ended with status 1"),
+        ] {
+            let failed = RuncError::failed("kill", 1, said.map(str::to_owned));
+            assert!(!failed.was_killed());
+            assert_eq!(failed.to_string(), shown);
+        }
     }
 }

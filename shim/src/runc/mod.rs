@@ -20,6 +20,7 @@ use std::{
     },
 };
 
+use remap_engine::criu::running;
 use rustix::{
     fs::{MemfdFlags, Mode, memfd_create},
     process::umask,
@@ -42,6 +43,9 @@ const DEFAULT_ROOT: &str = "/run/containerd/runc";
 
 /// Output beyond this many bytes is cut off.
 const MAX_OUTPUT: u64 = 4 << 20;
+
+/// So often runc is called if it is killed each time.
+pub(crate) const CALLS: u32 = 3;
 
 /// Numbers the files that belong to one invocation.
 static SERIAL: AtomicU64 = AtomicU64::new(0);
@@ -147,6 +151,28 @@ impl Runc {
         })
     }
 
+    /// Lets the processes of the container run again. A runc that is killed meanwhile is called
+    /// again: it may have done half of it, and nobody else will do the rest.
+    ///
+    /// # Errors
+    /// [`RuncError`]; they stay frozen.
+    pub(crate) async fn resume(&self) -> Result<(), RuncError> {
+        let mut result = self.run(&Call::Resume).await;
+        for _ in 1..CALLS {
+            match &result {
+                Err(error) if error.was_killed() => {
+                    tracing::warn!(%error, "looking what became of the container");
+                }
+                _ => break,
+            }
+            if self.state().await? == RuncStatus::Running {
+                return Ok(());
+            }
+            result = self.run(&Call::Resume).await;
+        }
+        result.map(drop)
+    }
+
     /// Ends whatever there is of a container whose restore was cut short.
     ///
     /// # Errors
@@ -199,9 +225,16 @@ impl Runc {
             .map(Option::unwrap_or_default)
     }
 
+    /// Asks runc; one that is killed meanwhile is asked again.
     async fn json<T: for<'a> Deserialize<'a>>(&self, call: &Call) -> Result<T, RuncError> {
-        let output = self.run(call).await?;
-        serde_json::from_slice(&output).map_err(|source| RuncError::Output {
+        let mut result = self.run(call).await;
+        for _ in 1..CALLS {
+            if !matches!(&result, Err(error) if error.was_killed()) {
+                break;
+            }
+            result = self.run(call).await;
+        }
+        serde_json::from_slice(&result?).map_err(|source| RuncError::Output {
             command: call.name(),
             id: self.id.clone(),
             source,
@@ -231,6 +264,9 @@ impl Runc {
         streams(&mut command)?;
         if matches!(call, Call::Checkpoint(_)) {
             private_files(&mut command);
+        }
+        if let Some(images) = call.image_path() {
+            command.env(running::MARK, images);
         }
         let child = self
             .reaper
@@ -316,13 +352,8 @@ impl Invocation {
             return Ok(());
         }
         let message = log::last_error(&self.log.read())
-            .or_else(|| stderr.map(read_back).and_then(|bytes| last_line(&bytes)))
-            .unwrap_or_else(|| format!("runc {} ended with status {}", self.command, exit.status));
-        Err(RuncError::Failed {
-            command: self.command,
-            status: exit.status,
-            message,
-        })
+            .or_else(|| stderr.map(read_back).and_then(|bytes| last_line(&bytes)));
+        Err(RuncError::failed(self.command, exit.status, message))
     }
 }
 

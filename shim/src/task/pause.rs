@@ -8,7 +8,6 @@ use crate::{
     container::Container,
     error::TaskError,
     events, freezer,
-    runc::Call,
     shim::Shim,
     status::{Op, Status},
 };
@@ -39,7 +38,7 @@ pub(super) async fn resume(shim: Arc<Shim>, request: ResumeRequest) -> Result<Em
 /// The same, whoever wants it.
 pub(super) async fn thaw(shim: &Shim, container: &Container) -> Result<(), TaskError> {
     let permit = container.begin(Op::Resume).await?;
-    let resumed = container.runc.run(&Call::Resume).await;
+    let resumed = container.runc.resume().await;
     resumed.map_err(|source| TaskError::Runc {
         action: "resume",
         source,
