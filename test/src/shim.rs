@@ -1,5 +1,7 @@
-//! The shim under test and its command-line tool: where the binaries are, and putting
-//! them into a host.
+//! The shim under test and its command-line tool: where the binaries are, putting them
+//! into a host, and talking to a shim.
+
+mod api;
 
 use std::env;
 use std::path::{Path, PathBuf};
@@ -7,6 +9,8 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
+
+pub use api::Api;
 
 use crate::containerd::{DROP_IN_DIR, SIDE_BY_SIDE_DIR};
 use crate::host::Host;
