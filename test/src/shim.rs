@@ -81,18 +81,25 @@ fn build(flags: &[&str]) -> Result<PathBuf> {
         .with_context(|| format!("cargo built {NAME} and did not say where"))
 }
 
-/// Puts the shim `binary` into `host`, under its own name and under the stock
-/// shim's, and `remapctl`, which is beside it. Which shim containerd takes: see
-/// [`crate::ShimLookup`].
+/// Puts the shim `binary` into `host`, and `remapctl`, which is beside it.
 ///
 /// # Errors
 /// A binary cannot be read, or the host's files cannot be written.
 pub fn install(host: &Host, binary: &Path) -> Result<()> {
-    let own = Path::new(SIDE_BY_SIDE_DIR).join(NAME);
-    host.install_file(binary, &own, 0o755)?;
-    let drop_in = Path::new(DROP_IN_DIR).join("containerd-shim-runc-v2");
-    host.install_file(binary, &drop_in, 0o755)?;
+    install_shim(host, binary)?;
     let tool = binary.with_file_name(TOOL);
     host.install_file(&tool, &Path::new(TOOL_DIR).join(TOOL), 0o755)
         .with_context(|| format!("{TOOL} is not beside the shim"))
+}
+
+/// Puts only the shim there, under its own name and under the stock shim's. Which one containerd
+/// takes: see [`crate::ShimLookup`].
+///
+/// # Errors
+/// The binary cannot be read, or the host's files cannot be written.
+pub fn install_shim(host: &Host, binary: &Path) -> Result<()> {
+    let own = Path::new(SIDE_BY_SIDE_DIR).join(NAME);
+    host.install_file(binary, &own, 0o755)?;
+    let drop_in = Path::new(DROP_IN_DIR).join("containerd-shim-runc-v2");
+    host.install_file(binary, &drop_in, 0o755)
 }

@@ -6,13 +6,13 @@
 
 mod cleanup;
 mod dump;
-mod ground;
+pub(crate) mod ground;
 mod limits;
-mod processes;
-mod restore;
+pub(crate) mod processes;
+pub(crate) mod restore;
 mod services;
 mod upgrade;
-mod window;
+pub(crate) mod window;
 
 use remap_test::Runtime;
 
@@ -58,8 +58,10 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     Scenario::new("interrupted::restore_criu", restore::criu).runtimes(BOTH),
     Scenario::new("interrupted::restore_runc", restore::runc).runtimes(DROP_IN),
     Scenario::new("interrupted::restore_shim", restore::shim).runtimes(DROP_IN),
+    Scenario::new("interrupted::restore_client", restore::client).runtimes(DROP_IN),
+    Scenario::new("interrupted::restore_containerd", restore::containerd).runtimes(DROP_IN),
+    Scenario::new("interrupted::stock", services::stock).runtimes(&[Runtime::Stock]),
     Scenario::new("interrupted::restore_hangs", restore::script_hangs).runtimes(DROP_IN),
-    Scenario::new("interrupted::restore_damaged", restore::damaged).runtimes(DROP_IN),
 ];
 
 const BOTH: &[Runtime] = &[Runtime::Remap, Runtime::DropIn];

@@ -43,10 +43,12 @@ mod criu_conf;
 mod dump_failure;
 mod exit;
 mod exported;
+mod failing;
 mod freeze;
 mod host_end;
 mod hosts;
 mod in_use;
+mod injected;
 mod interrupted;
 mod leave_running;
 mod lifecycle;
@@ -93,6 +95,8 @@ const SCENARIOS: &[&[Scenario]] = &[
     obstacles::SCENARIOS,
     meanwhile::SCENARIOS,
     interrupted::SCENARIOS,
+    injected::SCENARIOS,
+    failing::SCENARIOS,
     user_conf::SCENARIOS,
 ];
 

@@ -19,7 +19,7 @@ pub(super) fn later(context: &Context) -> Result<()> {
     let checkpoint = ground.checkpoint(false)?;
     ground.window.wait()?;
     let host = context.a();
-    shim::install(host, "/bin/false".as_ref())?;
+    shim::install_shim(host, "/bin/false".as_ref())?;
     kill_shim(host, crate::workload::ID)?;
     ground.expect_failure(checkpoint, &[])?;
     let failed = || {
@@ -31,7 +31,7 @@ pub(super) fn later(context: &Context) -> Result<()> {
     let notes = host.path(format!("{}/remap/checkpoint.json", bundle()));
     ensure!(notes.exists(), "the notes are gone, and nothing was done");
 
-    shim::install(host, &shim::binary()?)?;
+    shim::install_shim(host, &shim::binary()?)?;
     let daemon = Containerd::of(host);
     daemon.stop()?;
     daemon.ensure(Runtime::DropIn.lookup())?;

@@ -5,6 +5,7 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
+use remap_engine::manifest::Manifest;
 use remap_test::ctr::{Run, Status, Task};
 use remap_test::exec::{Background, Output};
 use remap_test::{Ctr, wait};
@@ -17,32 +18,34 @@ use crate::workload::{ID, LIMIT, Probe, Workload};
 
 /// The container [`ID`] on host a, with a window in its CRIU configuration.
 #[derive(Debug)]
-pub(super) struct Ground<'c> {
-    pub(super) ctr: Ctr<'c>,
-    pub(super) shm: Shm<'c>,
-    pub(super) window: Window<'c>,
-    pub(super) workload: Workload,
-    pub(super) dir: String,
+pub(crate) struct Ground<'c> {
+    pub(crate) ctr: Ctr<'c>,
+    pub(crate) shm: Shm<'c>,
+    pub(crate) window: Window<'c>,
+    pub(crate) workload: Workload,
+    pub(crate) dir: String,
     /// Where the checkpoint goes that is interrupted.
-    pub(super) images: String,
+    pub(crate) images: String,
+    /// CRIU's working directory then.
+    pub(crate) work: String,
 }
 
 /// How the container was before.
 #[derive(Debug)]
-pub(super) struct Before {
+pub(crate) struct Before {
     task: Task,
     probe: Probe,
-    names: String,
+    pub(crate) names: String,
 }
 
 impl<'c> Ground<'c> {
     /// Starts a workload.
-    pub(super) fn new(context: &'c Context<'c>, workload: &'static str) -> Result<Self> {
+    pub(crate) fn new(context: &'c Context<'c>, workload: &'static str) -> Result<Self> {
         Self::with(context, workload, |run| run)
     }
 
     /// As [`Self::new`], with `more` about the container.
-    pub(super) fn with(
+    pub(crate) fn with(
         context: &'c Context<'c>,
         workload: &'static str,
         more: impl FnOnce(Run<'c>) -> Run<'c>,
@@ -59,12 +62,13 @@ impl<'c> Ground<'c> {
             window,
             workload,
             images: format!("{dir}/images"),
+            work: format!("{dir}/work"),
             dir,
         })
     }
 
     /// Adds a file of so many MiB to its /dev/shm.
-    pub(super) fn fill(&self, mebibytes: u32) -> Result<()> {
+    pub(crate) fn fill(&self, mebibytes: u32) -> Result<()> {
         let line = format!(
             "head -c {mebibytes}M /dev/urandom >{}",
             self.shm.file("filling")
@@ -74,7 +78,7 @@ impl<'c> Ground<'c> {
     }
 
     /// How the container is now.
-    pub(super) fn look(&self) -> Result<Before> {
+    pub(crate) fn look(&self) -> Result<Before> {
         Ok(Before {
             task: self.ctr.wait_for(ID, &Status::Running, LIMIT)?,
             probe: self.workload.probe(&self.ctr)?,
@@ -83,24 +87,23 @@ impl<'c> Ground<'c> {
     }
 
     /// Starts the checkpoint.
-    pub(super) fn checkpoint(&self, exit: bool) -> Result<Background> {
-        let work = format!("{}/work", self.dir);
+    pub(crate) fn checkpoint(&self, exit: bool) -> Result<Background> {
         self.ctr
             .command(["task", "checkpoint", "--image-path", &self.images])
-            .args(["--work-path", &work])
+            .args(["--work-path", &self.work])
             .args(exit.then_some("--exit"))
             .arg(ID)
             .spawn()
     }
 
     /// The checkpoint must have failed, and have said why.
-    pub(super) fn expect_failure(&self, checkpoint: Background, parts: &[&str]) -> Result<()> {
+    pub(crate) fn expect_failure(&self, checkpoint: Background, parts: &[&str]) -> Result<()> {
         expect_failure(checkpoint.finish(LIMIT)?, parts)
     }
 
     /// The container runs as before, nothing of the checkpoint is left, and another
     /// one succeeds.
-    pub(super) fn assert_as_before(&self, before: &Before) -> Result<()> {
+    pub(crate) fn assert_as_before(&self, before: &Before) -> Result<()> {
         let task = self.ctr.wait_for(ID, &before.task.status, LIMIT)?;
         ensure!(task == before.task, "{:?} became {task:?}", before.task);
         self.expect_nothing_left()?;
@@ -112,6 +115,9 @@ impl<'c> Ground<'c> {
             .checkpoint_task(ID, &images, &format!("{images}-work"), false)
             .context("a second checkpoint")?;
         self.workload.expect_same(&self.ctr, &before.probe)?;
+        self.ctr
+            .host()
+            .shell(&format!("rm -r {images} {images}-work"))?;
         self.shm.expect_names(&before.names)
     }
 
@@ -123,7 +129,7 @@ impl<'c> Ground<'c> {
 
     /// As [`Self::assert_as_before`] for a container that was paused meanwhile: it
     /// still is.
-    pub(super) fn assert_paused_as_before(&self, before: &Before) -> Result<()> {
+    pub(crate) fn assert_paused_as_before(&self, before: &Before) -> Result<()> {
         self.ctr.wait_for(ID, &Status::Paused, LIMIT)?;
         let contents = self.shm.contents()?;
         thread::sleep(Duration::from_millis(500));
@@ -135,7 +141,14 @@ impl<'c> Ground<'c> {
 
     /// The container has ended, as containerd ends one whose shim is gone; nothing of
     /// it or the checkpoint is left, and its id is free.
-    pub(super) fn assert_ended(&self, context: &Context, names: &str) -> Result<()> {
+    pub(crate) fn assert_ended(&self, context: &Context, names: &str) -> Result<()> {
+        self.wait_until_ended()?;
+        self.expect_nothing_left()?;
+        self.expect_free(context, names)
+    }
+
+    /// Waits until containerd has ended the container and cleaned up after its shim.
+    pub(crate) fn wait_until_ended(&self) -> Result<()> {
         let ended = || {
             let task = self.ctr.task(ID)?;
             Ok(task.is_none_or(|task| task.status == Status::Stopped))
@@ -146,11 +159,14 @@ impl<'c> Ground<'c> {
             self.ctr.task(ID)?
         );
         // containerd has it cleaned up, and then removes its bundle.
-        let host = self.ctr.host();
-        let bundle = host.path(bundle());
+        let bundle = self.ctr.host().path(bundle());
         let gone = wait::until(LIMIT, || Ok(!bundle.exists()))?;
         ensure!(gone, "its bundle is left");
-        self.expect_nothing_left()?;
+        Ok(())
+    }
+
+    /// The files are as they were, and another container can have the id.
+    pub(crate) fn expect_free(&self, context: &Context, names: &str) -> Result<()> {
         self.shm.expect_names(names)?;
         self.ctr.remove(ID)?;
         self.shm.clear()?;
@@ -159,8 +175,21 @@ impl<'c> Ground<'c> {
         self.ctr.remove(ID)
     }
 
+    /// Whether there is a checkpoint, which has to be complete and undamaged. It is
+    /// removed.
+    pub(crate) fn take_checkpoint(&self) -> Result<bool> {
+        let images = self.ctr.host().path(&self.images);
+        if !images.exists() {
+            return Ok(false);
+        }
+        let manifest = Manifest::read(&images)?.context("a checkpoint without a manifest")?;
+        manifest.verify(&images)?;
+        fs::remove_dir_all(&images)?;
+        Ok(true)
+    }
+
     /// No process, directory or file of the checkpoint is left.
-    pub(super) fn expect_nothing_left(&self) -> Result<()> {
+    pub(crate) fn expect_nothing_left(&self) -> Result<()> {
         let host = self.ctr.host();
         processes::expect_no_helpers(host)?;
         let images = host.path(&self.images);
@@ -198,12 +227,12 @@ impl<'c> Ground<'c> {
 }
 
 /// The bundle of the container [`ID`].
-pub(super) fn bundle() -> String {
+pub(crate) fn bundle() -> String {
     format!("/run/containerd/io.containerd.runtime.v2.task/default/{ID}")
 }
 
 /// A command of `ctr` must have failed, and have said all of `parts`.
-pub(super) fn expect_failure(output: Output, parts: &[&str]) -> Result<()> {
+pub(crate) fn expect_failure(output: Output, parts: &[&str]) -> Result<()> {
     ensure!(!output.timed_out, "no answer: {output:?}");
     ensure!(output.exit_code() != 0, "it succeeds: {output:?}");
     let said = output.error_text();

@@ -6,10 +6,10 @@ use remap_test::{Host, wait};
 use crate::workload::LIMIT;
 
 /// What a checkpoint or a restore starts.
-pub(super) const HELPERS: [&str; 3] = ["criu", "runc", "remap-hook"];
+pub(crate) const HELPERS: [&str; 3] = ["criu", "runc", "remap-hook"];
 
 /// The pids of those called `name` (the whole command name), in the host's numbers.
-pub(super) fn pids(host: &Host, name: &str) -> Result<Vec<u32>> {
+pub(crate) fn pids(host: &Host, name: &str) -> Result<Vec<u32>> {
     let output = host.command("pgrep").args(["-x", name]).run()?;
     Ok(output
         .text()
@@ -19,7 +19,7 @@ pub(super) fn pids(host: &Host, name: &str) -> Result<Vec<u32>> {
 }
 
 /// Sends a signal to all those called `name`; there must be one.
-pub(super) fn signal(host: &Host, signal: &str, name: &str) -> Result<()> {
+pub(crate) fn signal(host: &Host, signal: &str, name: &str) -> Result<()> {
     let sent = host
         .command("pkill")
         .args(["--signal", signal, "-x", name])
@@ -29,7 +29,7 @@ pub(super) fn signal(host: &Host, signal: &str, name: &str) -> Result<()> {
 }
 
 /// Sends SIGKILL to the shim of the container `id`.
-pub(super) fn kill_shim(host: &Host, id: &str) -> Result<()> {
+pub(crate) fn kill_shim(host: &Host, id: &str) -> Result<()> {
     host.command("pkill")
         .args(["--signal", "KILL", "-f", &shim_pattern(id)])
         .check()?;
@@ -47,7 +47,7 @@ fn shim_pattern(id: &str) -> String {
 }
 
 /// Nothing that a checkpoint or a restore starts may run on.
-pub(super) fn expect_no_helpers(host: &Host) -> Result<()> {
+pub(crate) fn expect_no_helpers(host: &Host) -> Result<()> {
     let mut left = String::new();
     let gone = wait::until(LIMIT, || {
         left.clear();

@@ -2,57 +2,72 @@
 //! it was, and the next restore succeeds.
 
 use anyhow::{Context as _, Result, ensure};
-use remap_test::Ctr;
-use remap_test::ctr::Run;
+use remap_test::ctr::{Run, Status};
 use remap_test::exec::Background;
-use remap_test::wait;
+use remap_test::{Containerd, Ctr, Runtime, wait};
 
 use super::ground::{Ground, bundle, expect_failure};
 use super::processes::{expect_no_helpers, kill_shim, signal};
 use super::window::Stage;
 use crate::context::Context;
-use crate::exported;
 use crate::workload::{ID, LIMIT, Probe};
 
-const IMAGE: &str = "remap.test/interrupted:1";
+/// The checkpoint.
+pub(crate) const IMAGE: &str = "remap.test/interrupted:1";
 
 /// The annotation that limits a restore.
 const SECONDS: &str = "io.remap.restore-timeout-seconds";
 
 /// A container that has a checkpoint and is gone; in its tmpfs there are other files.
-struct Restorable<'c> {
-    ground: Ground<'c>,
+#[derive(Debug)]
+pub(crate) struct Restorable<'c> {
+    pub(crate) ground: Ground<'c>,
     probe: Probe,
     contents: String,
 }
 
 impl<'c> Restorable<'c> {
-    fn new(context: &'c Context<'c>) -> Result<Self> {
+    /// Takes the checkpoint.
+    pub(crate) fn new(context: &'c Context<'c>) -> Result<Self> {
         Self::with(context, |run| run)
     }
 
-    fn with(context: &'c Context<'c>, more: impl FnOnce(Run<'c>) -> Run<'c>) -> Result<Self> {
+    /// As [`Self::new`], with `more` about the container.
+    pub(crate) fn with(
+        context: &'c Context<'c>,
+        more: impl FnOnce(Run<'c>) -> Run<'c>,
+    ) -> Result<Self> {
         let ground = Ground::with(context, "sem-creator-first", more)?;
         let probe = ground.workload.probe(&ground.ctr)?;
         ground.ctr.checkpoint(ID, IMAGE)?;
         ground.ctr.remove(ID)?;
-        ground.shm.clear()?;
-        let line = "mkdir other && echo of the host >other/file && ln other/file link";
-        let shm = context.a().command("sh").args(["-c", line]);
-        shm.current_dir(ground.shm.path()).check()?;
-        let contents = ground.shm.contents()?;
-        Ok(Self {
+        let mut restorable = Self {
             ground,
             probe,
-            contents,
-        })
+            contents: String::new(),
+        };
+        restorable.refill()?;
+        Ok(restorable)
     }
 
-    fn ctr(&self) -> &Ctr<'c> {
+    /// Puts other files where the container's were.
+    pub(crate) fn refill(&mut self) -> Result<()> {
+        let shm = &self.ground.shm;
+        shm.clear()?;
+        let line = "mkdir other && echo of the host >other/file && ln other/file link";
+        let fill = self.ctr().host().command("sh").args(["-c", line]);
+        fill.current_dir(shm.path()).check()?;
+        self.contents = shm.contents()?;
+        Ok(())
+    }
+
+    /// For `ctr` on the host.
+    pub(crate) fn ctr(&self) -> &Ctr<'c> {
         &self.ground.ctr
     }
 
-    fn restore(&self) -> Result<Background> {
+    /// Starts the restore.
+    pub(crate) fn restore(&self) -> Result<Background> {
         self.ctr()
             .command(["container", "restore", "--rw", "--live", ID, IMAGE])
             .spawn()
@@ -60,6 +75,15 @@ impl<'c> Restorable<'c> {
 
     /// As before the restore, and ready for another.
     fn assert_as_before(&self) -> Result<()> {
+        self.expect_no_task()?;
+        self.expect_old_contents()?;
+        self.ctr().remove(ID)?;
+        self.expect_restorable()?;
+        self.ctr().remove_image(IMAGE)
+    }
+
+    /// Nothing of the container or of its restore runs.
+    pub(crate) fn expect_no_task(&self) -> Result<()> {
         let host = self.ctr().host();
         expect_no_helpers(host)?;
         let line = "pgrep -x python3; \
@@ -71,19 +95,41 @@ impl<'c> Restorable<'c> {
             Ok(left.is_empty())
         })?;
         ensure!(gone, "of the container there run still {left}");
+        Ok(())
+    }
+
+    /// In the tmpfs there is what was there before the restore.
+    pub(crate) fn expect_old_contents(&self) -> Result<()> {
         let now = self.ground.shm.contents()?;
         ensure!(
             now == self.contents,
             "there was\n{}\nand there is\n{now}",
             self.contents
         );
-        self.ctr().remove(ID)?;
+        Ok(())
+    }
 
-        self.ctr().restore(ID, IMAGE).context("another restore")?;
+    /// The container is as it was when it was checkpointed.
+    pub(crate) fn expect_restored(&self) -> Result<()> {
         self.ground.workload.expect_same(self.ctr(), &self.probe)?;
-        self.ground.shm.expect_no_leftovers()?;
+        self.ground.shm.expect_no_leftovers()
+    }
+
+    /// A restore for which nobody waits any more comes to its end: the container runs,
+    /// and is removed.
+    fn expect_end(&self) -> Result<()> {
+        self.ctr().wait_for(ID, &Status::Running, LIMIT)?;
+        expect_no_helpers(self.ctr().host())?;
+        self.expect_restored()?;
         self.ctr().remove(ID)?;
-        self.ctr().remove_image(IMAGE)
+        self.expect_no_task()
+    }
+
+    /// A restore succeeds; what it has restored is removed.
+    pub(crate) fn expect_restorable(&self) -> Result<()> {
+        self.ctr().restore(ID, IMAGE).context("another restore")?;
+        self.expect_restored()?;
+        self.ctr().remove(ID)
     }
 }
 
@@ -149,34 +195,39 @@ pub(super) fn script_hangs(context: &Context) -> Result<()> {
     restorable.assert_as_before()
 }
 
-/// One bit of the images has changed on the way.
-pub(super) fn damaged(context: &Context) -> Result<()> {
-    let ground = Ground::new(context, "sem-creator-first")?;
-    let ctr = &ground.ctr;
-    let [images, whole, damaged] =
-        ["damaged", "whole.tar", "damaged.tar"].map(|name| format!("{}/{name}", ground.dir));
-    let probe = ground.workload.probe(ctr)?;
-    ctr.checkpoint_task(ID, &images, &format!("{images}-work"), false)?;
-    ctr.checkpoint(ID, IMAGE)?;
-    ctr.export_checkpoint(IMAGE, &whole)?;
-    ctr.remove_image(IMAGE)?;
-    ctr.remove(ID)?;
-    let pages = context.a().path(format!("{images}/pages-1.img"));
-    let mut bytes = std::fs::read(&pages)?;
-    *bytes.get_mut(5000).context("few pages")? ^= 1;
-    std::fs::write(&pages, bytes)?;
-    exported::replace_images(context.a(), &whole, &images, &damaged)?;
-    ctr.import_checkpoint(&damaged)?;
-    let contents = ground.shm.contents()?;
-    let restorable = Restorable {
-        ground,
-        probe,
-        contents,
-    };
+/// The client. The restore goes on to its end, as with any shim.
+pub(super) fn client(context: &Context) -> Result<()> {
+    let mut restorable = Restorable::new(context)?;
+    let window = &restorable.ground.window;
+    window.close(Stage::PostRestore)?;
     let restore = restorable.restore()?;
-    expect_failure(restore.finish(LIMIT)?, &["phase verify", "pages-1.img"])?;
-    restorable.ctr().remove(ID)?;
-    restorable.ctr().remove_image(IMAGE)?;
-    restorable.ctr().import_checkpoint(&whole)?;
-    restorable.assert_as_before()
+    window.wait()?;
+    restore.kill()?;
+    window.open()?;
+    restorable.expect_end()?;
+    restorable.refill()?;
+    restorable.expect_restorable()?;
+    restorable.ctr().remove_image(IMAGE)
+}
+
+/// containerd, which is started again while the restore goes on.
+pub(super) fn containerd(context: &Context) -> Result<()> {
+    let mut restorable = Restorable::new(context)?;
+    let window = &restorable.ground.window;
+    window.close(Stage::PostRestore)?;
+    let restore = restorable.restore()?;
+    window.wait()?;
+    let daemon = Containerd::of(context.a());
+    context.a().shell("kill -KILL $(cat /run/containerd.pid)")?;
+    expect_failure(restore.finish(LIMIT)?, &[])?;
+    ensure!(
+        wait::until(LIMIT, || Ok(daemon.pid()?.is_none()))?,
+        "containerd does not end"
+    );
+    daemon.ensure(Runtime::DropIn.lookup())?;
+    window.open()?;
+    restorable.expect_end()?;
+    restorable.refill()?;
+    restorable.expect_restorable()?;
+    restorable.ctr().remove_image(IMAGE)
 }

@@ -6,7 +6,7 @@ use remap_test::ctr::Status;
 use remap_test::{Containerd, Runtime, wait};
 
 use super::ground::Ground;
-use super::processes::{expect_no_helpers, kill_shim};
+use super::processes::{expect_no_helpers, kill_shim, signal};
 use super::window::Stage;
 use crate::context::Context;
 use crate::workload::{ID, LIMIT};
@@ -138,5 +138,23 @@ fn settle(ground: &Ground, status: &Status) -> Result<()> {
         "the checkpoint is not completed"
     );
     host.shell(&format!("rm -r {}", ground.images))?;
+    Ok(())
+}
+
+/// What there is to repair: with the stock shim a container stays paused when CRIU or
+/// runc is killed, and its next checkpoint fails.
+pub(super) fn stock(context: &Context) -> Result<()> {
+    for program in ["criu", "runc"] {
+        let ground = Ground::new(context, "sem-user-first")?;
+        ground.window.close(Stage::PostDump)?;
+        let checkpoint = ground.checkpoint(false)?;
+        ground.window.wait()?;
+        signal(context.a(), "KILL", program)?;
+        ground.expect_failure(checkpoint, &[])?;
+        ground.window.open()?;
+        expect_no_helpers(context.a())?;
+        ground.ctr.wait_for(ID, &Status::Paused, LIMIT)?;
+        ground.ctr.remove(ID)?;
+    }
     Ok(())
 }

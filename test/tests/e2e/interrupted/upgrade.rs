@@ -73,12 +73,12 @@ impl<'h> Build<'h> {
         let mut file = OpenOptions::new().append(true).open(&copy)?;
         file.write_all(b"another build")?;
         drop(file);
-        shim::install(host, &copy)?;
+        shim::install_shim(host, &copy)?;
         Ok(Self(host))
     }
 
     fn remove(self) -> Result<()> {
-        shim::install(self.0, &shim::binary()?)
+        shim::install_shim(self.0, &shim::binary()?)
     }
 }
 

@@ -7,7 +7,7 @@ use crate::workload::LIMIT;
 
 /// The stages that the scenarios stop in (criu(8), `--action-script`).
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Stage {
+pub(crate) enum Stage {
     /// Dump: the tasks are frozen, nothing is written.
     NetworkLock,
     /// Dump: all images are written.
@@ -32,14 +32,14 @@ impl Stage {
 /// A CRIU configuration of the user's whose action script waits in a stage. It
 /// waits no longer than the CRIU that has called it lives.
 #[derive(Debug)]
-pub(super) struct Window<'h> {
+pub(crate) struct Window<'h> {
     host: &'h Host,
     dir: String,
 }
 
 impl<'h> Window<'h> {
     /// Writes configuration and script into `dir` on `host`.
-    pub(super) fn install(host: &'h Host, dir: &str) -> Result<Self> {
+    pub(crate) fn install(host: &'h Host, dir: &str) -> Result<Self> {
         let script = format!(
             "#!/bin/sh\n\
              cd {dir} && [ \"$CRTOOLS_SCRIPT_ACTION\" = \"$(cat stage 2>/dev/null)\" ] || exit 0\n\
@@ -59,19 +59,19 @@ impl<'h> Window<'h> {
     }
 
     /// The configuration, for the annotation `org.criu.config`.
-    pub(super) fn config(&self) -> String {
+    pub(crate) fn config(&self) -> String {
         format!("{}/criu.conf", self.dir)
     }
 
     /// From now on CRIU stops in `stage`.
-    pub(super) fn close(&self, stage: Stage) -> Result<()> {
+    pub(crate) fn close(&self, stage: Stage) -> Result<()> {
         self.host.shell(&format!("rm -f {}/reached", self.dir))?;
         self.host
             .write_file(&format!("{}/stage", self.dir), stage.name())
     }
 
     /// Waits until CRIU has stopped there.
-    pub(super) fn wait(&self) -> Result<()> {
+    pub(crate) fn wait(&self) -> Result<()> {
         let reached = self.host.path(format!("{}/reached", self.dir));
         ensure!(
             wait::until(LIMIT, || Ok(reached.exists()))?,
@@ -81,7 +81,7 @@ impl<'h> Window<'h> {
     }
 
     /// CRIU goes on, and stops no more.
-    pub(super) fn open(&self) -> Result<()> {
+    pub(crate) fn open(&self) -> Result<()> {
         self.host.shell(&format!("rm -f {}/stage", self.dir))?;
         Ok(())
     }
