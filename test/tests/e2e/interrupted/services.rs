@@ -141,8 +141,8 @@ fn settle(ground: &Ground, status: &Status) -> Result<()> {
     Ok(())
 }
 
-/// What there is to repair: with the stock shim a container stays paused when CRIU or
-/// runc is killed, and its next checkpoint fails.
+/// What there is to repair: with the stock shim a container stays paused for good when
+/// CRIU or runc is killed.
 pub(super) fn stock(context: &Context) -> Result<()> {
     for program in ["criu", "runc"] {
         let ground = Ground::new(context, "sem-user-first")?;
@@ -154,6 +154,8 @@ pub(super) fn stock(context: &Context) -> Result<()> {
         ground.window.open()?;
         expect_no_helpers(context.a())?;
         ground.ctr.wait_for(ID, &Status::Paused, LIMIT)?;
+        let exec = ground.ctr.exec(ID, &["true"])?;
+        ensure!(exec.exit_code() != 0, "it can be used: {exec:?}");
         ground.ctr.remove(ID)?;
     }
     Ok(())
