@@ -39,6 +39,16 @@ pub struct ProcessError {
     pub source: io::Error,
 }
 
+impl ProcessError {
+    /// Whether it failed because the process has ended, or is about to (`ESRCH`), or what was to be
+    /// read has vanished.
+    #[must_use]
+    pub fn is_gone(&self) -> bool {
+        let gone = [rustix::io::Errno::SRCH, rustix::io::Errno::NOENT];
+        rustix::io::Errno::from_io_error(&self.source).is_some_and(|errno| gone.contains(&errno))
+    }
+}
+
 /// A process, pinned.
 #[derive(Debug)]
 pub struct Process {

@@ -6,7 +6,7 @@ use super::{Scan, ScanError, look};
 use crate::bundle::Bundle;
 use crate::mountmap::MountClass;
 use crate::ownership::{OtherUser, cgroup_path};
-use crate::process::{self, FileUse, Process};
+use crate::process::{self, Process};
 
 /// How often a look is taken anew because something vanished in the middle of it.
 const ATTEMPTS: u32 = 5;
@@ -30,12 +30,16 @@ pub fn scan_running(bundle: &Bundle, init: i32) -> Result<Scan, ScanError> {
 }
 
 fn attempt_scan(bundle: &Bundle, init: &Process) -> Result<Scan, ScanError> {
-    let tree = process::running_tree(init.pid())?;
-    let mut uses = Vec::new();
-    for process in &tree {
-        uses.extend(uses_of(process, init)?);
-    }
-    let mut scan = look(bundle, &tree, uses)?;
+    let mut tree = process::running_tree(init.pid())?;
+    let mut scan = loop {
+        match look_at(bundle, &tree) {
+            // It is about to end, or starts another program: a look without it.
+            Err(ScanError::Process(error)) if error.is_gone() && error.pid != init.pid() => {
+                tree.retain(|process| process.pid() != error.pid);
+            }
+            scan => break scan?,
+        }
+    };
     if init.has_ended() {
         return Err(ScanError::Ended { pid: init.pid() });
     }
@@ -43,12 +47,12 @@ fn attempt_scan(bundle: &Bundle, init: &Process) -> Result<Scan, ScanError> {
     Ok(scan)
 }
 
-/// What a process holds; nothing if it has ended.
-fn uses_of(process: &Process, init: &Process) -> Result<Vec<FileUse>, ScanError> {
-    match process.file_uses() {
-        Err(_) if process.has_ended() && process.pid() != init.pid() => Ok(Vec::new()),
-        uses => Ok(uses?),
+fn look_at(bundle: &Bundle, tree: &[Process]) -> Result<Scan, ScanError> {
+    let mut uses = Vec::new();
+    for process in tree {
+        uses.extend(process.file_uses()?);
     }
+    look(bundle, tree, uses)
 }
 
 /// Processes that the container has started since its tree was listed are its own: neither exec

@@ -39,7 +39,8 @@ fn what_nobody_changes_is_captured() {
 #[test]
 fn whoever_changes_a_file_is_noticed() {
     let open = |path: &Path| OpenOptions::new().append(true).open(path).unwrap();
-    let changes: [(&str, Box<dyn FnOnce(&Path) + Send>); 3] = [
+    type Change = Box<dyn FnOnce(&Path) + Send>;
+    let changes: [(&str, Change); 3] = [
         ("cut", Box::new(move |path| open(path).set_len(9).unwrap())),
         (
             "added to",
