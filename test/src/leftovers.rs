@@ -17,7 +17,9 @@ const SHOWN: usize = 30;
 /// Prints one line for each thing of which a container could leave one. Not seen
 /// are what containerd keeps for good once a namespace (here: `default`) was used,
 /// what it unpacks for a restore and never removes, its log and database, CRIU's
-/// cache of kernel features, and `/srv`, which is for the tests' own files.
+/// cache of kernel features, the FIFOs of `ctr` (which makes and removes them, but not when
+/// containerd has deleted a task whose shim was killed), and `/srv`, which is for the
+/// tests' own files.
 const LIST: &str = r#"
 ps -eo pid=,comm=,args= | awk -v self=$$ '
     $1 != self && $2 !~ /^(ps|awk|tini|containerd|ctr)$/ { print "process " $0 }'
@@ -27,7 +29,7 @@ find /run /tmp /var/tmp /dev/shm /dev/mqueue \
     ! -path '/tmp/ctrd-checkpoint*' -printf 'file %p\n'
 find /run/containerd /var/lib/containerd/io.containerd.runtime.v2.task \
     /var/lib/containerd/tmpmounts -mindepth 1 -maxdepth 3 \
-    ! -name default ! -name fifo ! -name s ! -name runc ! -path '*/containerd.sock*' \
+    ! -name default ! -path '/run/containerd/fifo*' ! -name s ! -name runc ! -path '*/containerd.sock*' \
     -printf 'file %p\n' 2>/dev/null
 find /sys/fs/cgroup -mindepth 1 -type d ! -name default -printf 'cgroup %p\n'
 "#;

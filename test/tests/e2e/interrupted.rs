@@ -46,7 +46,7 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
         services::containerd_paused,
     )
     .runtimes(DROP_IN),
-    Scenario::new("interrupted::client", services::client).runtimes(BOTH),
+    Scenario::new("interrupted::client", services::client).runtimes(DROP_IN),
     Scenario::new(
         "interrupted::client_of_directory",
         services::client_of_directory,
