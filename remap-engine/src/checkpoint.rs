@@ -108,8 +108,8 @@ pub fn checkpoint(
 ) -> Result<RemapPlan, PhaseError> {
     let prepared = Phase::Prepare.run(|| Prepared::new(request))?;
     let freeze = Phase::Freeze.run(|| Freeze::new(dumper))?;
-    let plan = prepared.tasks.plan()?;
-    Phase::Plan.run(|| prepared.refuse(&plan))?;
+    let scan = Phase::Scan.run(|| prepared.tasks.scan())?;
+    let plan = Phase::Plan.run(|| prepared.plan(&scan))?;
     let links = Links::clear(&prepared.tasks, &plan, &prepared.work);
     let held = held::dump(request, &prepared, dumper, &plan).inspect_err(|_| {
         freeze.again();

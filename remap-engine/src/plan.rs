@@ -18,8 +18,8 @@ use crate::criu::config::DEFAULT_GHOST_LIMIT_BYTES;
 use crate::mountinfo::Device;
 use crate::mountmap::{Mount, MountClass, MountMap};
 use crate::obstacle::Obstacle;
-use crate::process::{FileUse, UseKind, strip_deleted};
-use crate::scan::{ExecSession, Scan};
+use crate::process::{FileUse, UseKind};
+use crate::scan::{ExecSession, NameState, Scan};
 
 pub use self::refusal::Refusal;
 
@@ -61,17 +61,6 @@ pub enum Decision {
         /// What the operator can do.
         remedy: String,
     },
-}
-
-/// The state of a name that ends in ` (deleted)`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum NameState {
-    /// The name, as shown, leads to the inode.
-    Live,
-    /// Only the name without the suffix leads to the inode: the kernel's entry is stale.
-    Stale,
-    /// Neither does.
-    Gone,
 }
 
 /// One inode and what holds it.
@@ -133,17 +122,15 @@ pub struct RemapPlan {
 }
 
 /// Decides for every inode that the scan found.
-///
-/// `name_state` tells whether a name that ends in ` (deleted)` is alive.
 #[must_use]
-pub fn plan(scan: &Scan, name_state: impl Fn(&FileUse) -> NameState) -> RemapPlan {
+pub fn plan(scan: &Scan) -> RemapPlan {
     let mut inodes: BTreeMap<(Device, u64), Vec<&FileUse>> = BTreeMap::new();
     for one in scan.uses.iter().filter(|one| is_path(one)) {
         inodes.entry((one.device, one.inode)).or_default().push(one);
     }
     let files: Vec<FilePlan> = inodes
         .into_values()
-        .filter_map(|uses| file_plan(scan, &uses, &name_state))
+        .filter_map(|uses| file_plan(scan, &uses))
         .collect();
     let largest_ghost = files
         .iter()
@@ -166,17 +153,12 @@ fn is_path(one: &FileUse) -> bool {
     one.name.as_encoded_bytes().starts_with(b"/")
 }
 
-fn file_plan(
-    scan: &Scan,
-    uses: &[&FileUse],
-    name_state: &impl Fn(&FileUse) -> NameState,
-) -> Option<FilePlan> {
+fn file_plan(scan: &Scan, uses: &[&FileUse]) -> Option<FilePlan> {
     let first = uses.first()?;
     let mount = uses.iter().find_map(|one| scan.map.by_id(one.mount_id));
     let state = uses
         .iter()
-        .filter(|one| strip_deleted(&one.name).is_some())
-        .map(|one| name_state(one))
+        .filter_map(|one| scan.names.state(one))
         .find(|state| *state != NameState::Live);
     let decision = if first.device == scan.memfd_device {
         Decision::Memfd

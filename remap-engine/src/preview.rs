@@ -94,7 +94,7 @@ impl Preview {
             Tasks::Frozen => scan::scan(bundle, init),
             Tasks::Running => scan::scan_running(bundle, init),
         })?;
-        Ok(plan::plan(&scan, |one| scan::name_state(&self.init, one)))
+        Ok(plan::plan(&scan))
     }
 
     /// Says what the plan means, and measures what would be carried. The tasks may run.

@@ -1,5 +1,6 @@
 //! The scan: what the frozen tasks of a container hold, and who else holds it.
 
+mod names;
 mod running;
 
 use std::collections::{BTreeSet, HashMap, HashSet};
@@ -16,13 +17,13 @@ use crate::mountinfo::Device;
 use crate::mountmap::{Mount, MountMap};
 use crate::obstacle::{self, Held, Obstacle};
 use crate::ownership::{self, Extent, Wanted};
-use crate::plan::NameState;
-use crate::process::{self, FileUse, Process, ProcessError, strip_deleted};
+use crate::process::{self, FileUse, Process, ProcessError};
 
+pub use self::names::{DeletedNames, NameState};
 pub use self::running::scan_running;
 
 /// What was seen of the container, as a rule while its tasks were frozen.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Scan {
     /// Every mount, classified, with ownership decided.
     pub map: MountMap,
@@ -30,6 +31,8 @@ pub struct Scan {
     pub held_by_others: HashMap<u64, BTreeSet<(u64, i32)>>,
     /// Every use of a file by init and its descendants.
     pub uses: Vec<FileUse>,
+    /// Of those names among them that look deleted, what became of them.
+    pub names: DeletedNames,
     /// Tasks in the container's control group outside init's tree (exec sessions): frozen with
     /// the others, not dumped by CRIU.
     pub exec_sessions: Vec<ExecSession>,
@@ -114,6 +117,7 @@ fn look(bundle: &Bundle, tree: &[Process], uses: Vec<FileUse>) -> Result<Scan, S
             map: MountMap::default(),
             held_by_others: HashMap::new(),
             uses: Vec::new(),
+            names: DeletedNames::default(),
             exec_sessions: Vec::new(),
             obstacles: Vec::new(),
             memfd_device,
@@ -151,6 +155,7 @@ fn look(bundle: &Bundle, tree: &[Process], uses: Vec<FileUse>) -> Result<Scan, S
     Ok(Scan {
         map,
         held_by_others,
+        names: DeletedNames::look(root, &uses),
         uses,
         exec_sessions,
         obstacles,
@@ -237,20 +242,5 @@ pub fn open_mount(root: &Process, mount: &Mount) -> Result<OwnedFd, ScanError> {
             id: mount.id,
             found: stat.stx_mnt_id,
         })
-    }
-}
-
-/// Whether the name by which a file is held, which ends in ` (deleted)`, is alive in the view of
-/// the container's init.
-#[must_use]
-pub fn name_state(root: &Process, one: &FileUse) -> NameState {
-    let leads_there =
-        |name: &std::ffi::OsStr| root.identity(Path::new(name)) == Some((one.device, one.inode));
-    if leads_there(&one.name) {
-        NameState::Live
-    } else if strip_deleted(&one.name).is_some_and(leads_there) {
-        NameState::Stale
-    } else {
-        NameState::Gone
     }
 }

@@ -6,9 +6,9 @@ use super::seal::{Facts, seal};
 use crate::bundle::Bundle;
 use crate::contents::CarriedMounts;
 use crate::phase::{Phase, PhaseError};
-use crate::plan::{self, RemapPlan};
+use crate::plan::RemapPlan;
 use crate::process::Process;
-use crate::scan;
+use crate::scan::{self, Scan, ScanError};
 
 /// A container whose tasks are frozen.
 #[derive(Debug)]
@@ -20,13 +20,12 @@ pub struct FrozenTasks {
 }
 
 impl FrozenTasks {
-    /// Looks at the tasks and decides.
+    /// Looks at the tasks; [`crate::plan::plan`] decides.
     ///
     /// # Errors
-    /// Phase scan: `/proc` cannot be read. Nothing is changed.
-    pub fn plan(&self) -> Result<RemapPlan, PhaseError> {
-        let scan = Phase::Scan.run(|| scan::scan(&self.bundle, self.init.pid()))?;
-        Ok(plan::plan(&scan, |one| scan::name_state(&self.init, one)))
+    /// `/proc` cannot be read. Nothing is changed.
+    pub fn scan(&self) -> Result<Scan, ScanError> {
+        scan::scan(&self.bundle, self.init.pid())
     }
 
     /// Opens the mounts whose contents are to be saved.

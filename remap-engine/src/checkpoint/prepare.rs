@@ -5,9 +5,10 @@ use crate::criu::config::UserConfig;
 use crate::image_dir::ImageDir;
 use crate::intent::Intent;
 use crate::phase::BoxError;
-use crate::plan::{Refusal, RemapPlan};
+use crate::plan::{self, Refusal, RemapPlan};
 use crate::private;
 use crate::process::Process;
+use crate::scan::Scan;
 use crate::terms::Terms;
 use crate::workdir::WorkDir;
 
@@ -57,15 +58,17 @@ impl Prepared {
         })
     }
 
-    /// Refuses what cannot be checkpointed as intended.
+    /// Decides what happens with each file, and refuses what cannot be checkpointed as intended.
     ///
     /// # Errors
     /// All that is in the way, with the remedies.
-    pub(super) fn refuse(&self, plan: &RemapPlan) -> Result<(), BoxError> {
+    pub(super) fn plan(&self, scan: &Scan) -> Result<RemapPlan, BoxError> {
+        let plan = plan::plan(scan);
         for warning in plan.warnings(&self.intent) {
             tracing::warn!("{warning}");
         }
-        refuse(plan.refusals(&self.intent))
+        refuse(plan.refusals(&self.intent))?;
+        Ok(plan)
     }
 }
 

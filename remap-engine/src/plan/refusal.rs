@@ -54,21 +54,21 @@ impl RemapPlan {
     /// What an end of the container with the checkpoint would lose: the tasks that `exec` put into
     /// it, which CRIU does not dump.
     fn lost_at_exit(&self, intent: &Intent) -> Option<Refusal> {
-        if !intent.exit || intent.lose_exec_sessions {
-            return None;
-        }
-        let sessions: Vec<String> = self
-            .exec_sessions
-            .iter()
-            .map(|session| format!("pid {} ({})", session.pid, session.command))
-            .collect();
-        (!sessions.is_empty()).then(|| Refusal {
+        let lost = intent.exit && !intent.lose_exec_sessions && !self.exec_sessions.is_empty();
+        lost.then(|| Refusal {
             what: format!(
                 "it is to end with the checkpoint, and processes of exec sessions would be lost: {}",
-                sessions.join(", ")
+                self.sessions()
             ),
             remedy: format!("end them, or set the annotation {LOSE_EXEC_SESSIONS}=true"),
         })
+    }
+
+    /// The processes of exec sessions, for messages.
+    pub(super) fn sessions(&self) -> String {
+        let sessions = self.exec_sessions.iter();
+        let sessions = sessions.map(|session| format!("pid {} ({})", session.pid, session.command));
+        sessions.collect::<Vec<_>>().join(", ")
     }
 
     /// A shared tmpfs is in the way if others hold a file of the container's, too: a copy of it on

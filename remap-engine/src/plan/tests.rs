@@ -51,6 +51,7 @@ fn scan_of(uses: Vec<FileUse>) -> Scan {
     ];
     Scan {
         held_by_others: std::collections::HashMap::new(),
+        names: Default::default(),
         map: MountMap { mounts },
         uses,
         exec_sessions: vec![],
@@ -74,12 +75,21 @@ fn held(mount_id: u64, inode: u64, links: u32, name: &str) -> FileUse {
     }
 }
 
+/// The plan of a scan whose names that look deleted are in the given state.
+fn planned(scan: &Scan, state: impl Fn(&FileUse) -> NameState) -> RemapPlan {
+    let mut scan = scan.clone();
+    for one in &scan.uses {
+        scan.names.note(one, &state);
+    }
+    plan(&scan)
+}
+
 fn gone(_: &FileUse) -> NameState {
     NameState::Gone
 }
 
 fn decision(file: FileUse, state: NameState) -> Option<Decision> {
-    let plan = plan(&scan_of(vec![file]), |_| state);
+    let plan = planned(&scan_of(vec![file]), |_| state);
     plan.files.into_iter().next().map(|file| file.decision)
 }
 
@@ -161,7 +171,7 @@ fn sockets_and_pipes_are_not_files() {
 fn one_inode_held_in_two_ways_is_one_decision() {
     let mut peer = held(2, 9, 1, "/dev/shm/sem.a");
     peer.pid = 8;
-    let plan = plan(
+    let plan = planned(
         &scan_of(vec![held(2, 9, 1, "/dev/shm/sem.Xy (deleted)"), peer]),
         gone,
     );
@@ -181,7 +191,7 @@ fn limit(bytes: u64) -> Intent {
 fn the_ghost_limit_fits_the_largest_ghost_and_a_users_limit_is_respected() {
     let mut big = held(2, 9, 0, "/dev/shm/a (deleted)");
     big.allocated_bytes = 5 << 20;
-    let plan = plan(&scan_of(vec![big]), gone);
+    let plan = planned(&scan_of(vec![big]), gone);
     assert_eq!(plan.ghost_limit_bytes, 5 << 20);
     assert_eq!(plan.refusals(&Intent::default()), vec![]);
     assert_eq!(plan.refusals(&limit(5 << 20)), vec![]);
@@ -202,7 +212,7 @@ fn a_shared_tmpfs_is_refused_by_name_of_its_users() {
         held(2, 11, 0, "/dev/shm/ghost (deleted)"),
     ]);
     share(&mut scan, &[(42, 9), (43, 12)]);
-    let plan = plan(&scan, gone);
+    let plan = planned(&scan, gone);
     let decisions: Vec<_> = plan.files.iter().map(|file| &file.decision).collect();
     use Decision::{Carried, Ghost, Shared};
     assert_eq!(decisions, [&Shared, &Carried, &Ghost]);
@@ -228,7 +238,7 @@ fn of_a_shared_tmpfs_the_containers_own_inodes_are_carried() {
     ]);
     scan.uses[2].mode = 0o041_777;
     share(&mut scan, &[(42, 7), (42, 1)]);
-    let plan = plan(&scan, gone);
+    let plan = planned(&scan, gone);
     assert_eq!(plan.refusals(&Intent::default()), vec![]);
     let parts: Vec<_> = plan.carried_in_part().collect();
     assert_eq!(parts.len(), 1);
@@ -255,7 +265,7 @@ fn share(scan: &mut Scan, others: &[(i32, u64)]) {
 fn a_shared_tmpfs_of_which_the_container_uses_nothing_is_not_in_the_way() {
     let mut scan = scan_of(vec![]);
     share(&mut scan, &[(42, 7)]);
-    let plan = plan(&scan, gone);
+    let plan = planned(&scan, gone);
     assert_eq!(plan.refusals(&Intent::default()), vec![]);
     assert_eq!(plan.carried_in_part().count(), 0);
 }
@@ -267,12 +277,12 @@ fn exec_sessions_are_in_the_way_of_an_exit_only() {
         ..Intent::default()
     };
     let mut scan = scan_of(vec![]);
-    assert_eq!(plan(&scan, gone).refusals(&exit), vec![]);
+    assert_eq!(planned(&scan, gone).refusals(&exit), vec![]);
     scan.exec_sessions.push(ExecSession {
         pid: 9,
         command: "bash".into(),
     });
-    let plan = plan(&scan, gone);
+    let plan = planned(&scan, gone);
     assert_eq!(plan.refusals(&Intent::default()), vec![]);
     let refused = plan.refusals(&exit);
     let refusal = refused[0].to_string();
@@ -288,7 +298,7 @@ fn exec_sessions_are_in_the_way_of_an_exit_only() {
 fn the_plan_survives_its_json_form() {
     let mut odd = held(2, 9, 0, "/dev/shm/a (deleted)");
     odd.name = std::os::unix::ffi::OsStringExt::from_vec(b"/dev/shm/\xff\\ (deleted)".to_vec());
-    let plan = plan(&scan_of(vec![odd]), gone);
+    let plan = planned(&scan_of(vec![odd]), gone);
     let read: RemapPlan = serde_json::from_slice(&plan.to_json().unwrap()).unwrap();
     assert_eq!(read, plan);
 }
@@ -305,7 +315,7 @@ fn obstacles_are_in_the_plan_and_forbid_a_checkpoint_by_what_is_known_of_criu() 
             name: "/a (FLOCK)".into(),
         }],
     });
-    let plan = plan(&scan, gone);
+    let plan = planned(&scan, gone);
     let mut intent = Intent::default();
     assert_eq!(plan.refusals(&intent), vec![]);
     intent.criu = Some(crate::criu::version::CriuVersion::new(4, 1));
@@ -322,7 +332,7 @@ fn obstacles_are_in_the_plan_and_forbid_a_checkpoint_by_what_is_known_of_criu() 
 
 #[test]
 fn a_plan_of_a_build_that_knew_no_obstacles_is_read() {
-    let plan = plan(&scan_of(vec![]), gone);
+    let plan = planned(&scan_of(vec![]), gone);
     let mut old: serde_json::Value = serde_json::from_slice(&plan.to_json().unwrap()).unwrap();
     assert!(old.as_object_mut().unwrap().remove("obstacles").is_some());
     let read: RemapPlan = serde_json::from_value(old).unwrap();
@@ -348,7 +358,7 @@ proptest! {
     #[test]
     fn every_inode_has_one_decision(uses in prop::collection::vec(any_use(), 0..30)) {
         let scan = scan_of(uses.clone());
-        let made = plan(&scan, gone);
+        let made = planned(&scan, gone);
         let mut keys: Vec<_> = made.files.iter().map(|file| (file.device, file.inode)).collect();
         let count = keys.len();
         keys.dedup();
@@ -358,7 +368,7 @@ proptest! {
             let found = made.files.iter().any(|file| (file.device, file.inode) == (one.device, one.inode));
             prop_assert!(found, "{:?}", one);
         }
-        prop_assert_eq!(plan(&scan, gone), made);
+        prop_assert_eq!(planned(&scan, gone), made);
     }
 }
 

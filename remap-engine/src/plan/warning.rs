@@ -26,11 +26,6 @@ impl RemapPlan {
         if self.exec_sessions.is_empty() || in_the_way {
             return None;
         }
-        let sessions: Vec<String> = self
-            .exec_sessions
-            .iter()
-            .map(|session| format!("pid {} ({})", session.pid, session.command))
-            .collect();
         let fate = if intent.exit {
             "are lost"
         } else {
@@ -38,7 +33,7 @@ impl RemapPlan {
         };
         Some(format!(
             "processes of exec sessions are not part of the checkpoint and {fate}: {}",
-            sessions.join(", ")
+            self.sessions()
         ))
     }
 

@@ -108,7 +108,11 @@ fn a_container_that_has_ended_is_an_error() {
 fn the_forecast_is_the_plan_of_a_checkpoint() {
     let container = Container::start("exec 3>held; rm held; touch ready; exec sleep 600");
     let preview = container.preview();
-    // A process that sleeps is as good as frozen.
+    // A process that sleeps, and whose child is gone, is as good as frozen.
+    let comm = format!("/proc/{}/comm", container.init.id());
+    while std::fs::read_to_string(&comm).unwrap() != "sleep\n" {
+        std::thread::yield_now();
+    }
     let frozen = preview.plan(Tasks::Frozen).unwrap();
     let running = preview.plan(Tasks::Running).unwrap();
     assert_eq!(frozen.files, running.files);

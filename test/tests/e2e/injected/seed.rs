@@ -12,6 +12,10 @@ use remap_test::Flavour;
 /// `MASTER` repeats a run, `MASTER.INDEX` (as failures name it) one injection.
 pub(super) const VARIABLE: &str = "REMAP_TEST_SEED";
 
+/// The master of a default run: a failure there is not to depend on whose turn it was. (The moments
+/// still vary with the machine.) Full runs look further.
+const DEFAULT_MASTER: u64 = 0xd272_9f77_abad_f5d0;
+
 /// The seed of one injection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Seed {
@@ -29,7 +33,8 @@ impl Seed {
         }
         let master = match wish {
             Some(wish) => parse_master(&wish)?,
-            None => fresh_master(),
+            None if is_full() => fresh_master(),
+            None => DEFAULT_MASTER,
         };
         // The flavours share the numbers among them.
         let flavours = u32::try_from(Flavour::ALL.len())?;
@@ -73,6 +78,11 @@ impl FromStr for Seed {
 
 fn parse_master(text: &str) -> Result<u64> {
     u64::from_str_radix(text, 16).with_context(|| format!("{text:?} is no hexadecimal number"))
+}
+
+/// Whether this is a full run.
+fn is_full() -> bool {
+    env::var_os("REMAP_TEST_FULL").is_some_and(|value| value == "1")
 }
 
 /// One for the whole run, different each time.
