@@ -72,6 +72,9 @@ pub struct Wanted {
     pub device: Device,
     /// What of it counts.
     pub extent: Extent,
+    /// Whether to be in a directory there, or to list it, is to use it: whoever measures a volume
+    /// now and then (the kubelet does) has none of its contents.
+    pub directories: bool,
     /// Inodes that the container holds: a process that holds one of them, too, is named with it.
     pub own: HashSet<u64>,
 }
@@ -103,7 +106,11 @@ pub fn other_users(wanted: &[Wanted], except: &HashSet<i32>) -> io::Result<Vec<O
         };
         let held = held_files(&process);
         for (wanted, others) in wanted.iter().zip(&mut others) {
-            let on_it = |one: &&Held| one.device == wanted.device && wanted.extent.holds(one.inode);
+            let on_it = |one: &&Held| {
+                one.device == wanted.device
+                    && wanted.extent.holds(one.inode)
+                    && (wanted.directories || !one.is_directory)
+            };
             let there: Vec<&Held> = held.iter().filter(on_it).collect();
             others
                 .inodes
@@ -121,6 +128,7 @@ pub fn other_users(wanted: &[Wanted], except: &HashSet<i32>) -> io::Result<Vec<O
 /// A file that a process holds.
 struct Held {
     kind: UseKind,
+    is_directory: bool,
     device: Device,
     inode: u64,
     name: String,
@@ -142,6 +150,7 @@ fn held_by_thread(thread: &Process) -> Vec<Held> {
     let mut held: Vec<Held> = links
         .filter_map(|kind| thread.file_use(kind).ok().flatten())
         .map(|one| Held {
+            is_directory: one.is_directory(),
             kind: one.kind,
             device: one.device,
             inode: one.inode,
@@ -151,6 +160,7 @@ fn held_by_thread(thread: &Process) -> Vec<Held> {
     let maps = thread.read("maps").unwrap_or_default();
     held.extend(mapped_files(&maps).into_iter().map(|mapping| Held {
         kind: UseKind::Mapping(mapping.range.0, mapping.range.1),
+        is_directory: false,
         device: mapping.device,
         inode: mapping.inode,
         name: String::from_utf8_lossy(&mapping.name).into_owned(),
@@ -234,11 +244,13 @@ mod tests {
             Wanted {
                 device,
                 extent: Extent::Inodes(HashSet::from([inode])),
+                directories: true,
                 own: HashSet::new(),
             },
             Wanted {
                 device,
                 extent: Extent::Inodes(HashSet::new()),
+                directories: true,
                 own: HashSet::new(),
             },
         ];
@@ -265,6 +277,7 @@ mod tests {
         let wanted = Wanted {
             device: device_of(dir.path()),
             extent: Extent::Inodes(inodes.into()),
+            directories: false,
             own: HashSet::from([inodes[1]]),
         };
         let others = other_users(&[wanted], &HashSet::new()).unwrap();
@@ -272,6 +285,21 @@ mod tests {
         let named = others[0].users.iter().find(|user| user.pid == own);
         assert!(named.unwrap().file.ends_with("/b"));
         assert_eq!(others[0].inodes, inodes.map(|inode| (inode, own)).into());
+    }
+
+    #[test]
+    fn who_only_has_a_directory_is_no_user_unless_directories_count() {
+        let dir = tempfile::tempdir_in("/dev/shm").unwrap();
+        let held = std::fs::File::open(dir.path()).unwrap();
+        let wanted = |directories| Wanted {
+            device: device_of(dir.path()),
+            extent: Extent::Inodes(HashSet::from([held.metadata().unwrap().ino()])),
+            directories,
+            own: HashSet::new(),
+        };
+        let others = other_users(&[wanted(false), wanted(true)], &HashSet::new()).unwrap();
+        assert_eq!(others[0], Others::default());
+        assert_eq!(others[1].users.len(), 1);
     }
 
     #[test]

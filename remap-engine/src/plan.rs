@@ -23,10 +23,6 @@ use crate::scan::{ExecSession, NameState, Scan};
 
 pub use self::refusal::Refusal;
 
-/// The file type in `st_mode`, and a directory's (inode(7)).
-const S_IFMT: u32 = 0o170_000;
-const S_IFDIR: u32 = 0o040_000;
-
 /// Version of the plan's JSON form.
 pub const PLAN_VERSION: u32 = 1;
 
@@ -164,7 +160,7 @@ fn file_plan(scan: &Scan, uses: &[&FileUse]) -> Option<FilePlan> {
         Decision::Memfd
     } else {
         // A directory is a place that many may be in: the target's own serves as well.
-        let is_place = first.mode & S_IFMT == S_IFDIR && first.links > 0;
+        let is_place = first.is_directory() && first.links > 0;
         let others = mount.and_then(|mount| scan.held_by_others.get(&mount.id));
         let holds = |(inode, _): &(u64, i32)| *inode == first.inode;
         let from = (first.inode, i32::MIN);

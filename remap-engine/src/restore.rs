@@ -249,6 +249,7 @@ fn populate(
     let wanted = Wanted {
         device: place.device,
         extent: place.extent()?,
+        directories: true,
         own: HashSet::new(),
     };
     let others = ownership::other_users(&[wanted], &HashSet::new())?;

@@ -182,6 +182,7 @@ fn wanted(root: &Process, mount: &Mount, uses: &[FileUse]) -> Result<Wanted, Sca
     Ok(Wanted {
         device: mount.device,
         extent,
+        directories: false,
         own,
     })
 }

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, StatxFlags};
+use rustix::fs::{AtFlags, FileType, StatxFlags};
 use serde::{Deserialize, Serialize};
 
 use super::{Process, ProcessError, device_of, mapped_files};
@@ -74,6 +74,14 @@ pub struct FileUse {
     pub allocated_bytes: u64,
     /// `st_mode`, with the file type.
     pub mode: u32,
+}
+
+impl FileUse {
+    /// Whether it is a directory.
+    #[must_use]
+    pub fn is_directory(&self) -> bool {
+        FileType::from_raw_mode(self.mode) == FileType::Directory
+    }
 }
 
 impl Process {
