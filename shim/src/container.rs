@@ -40,8 +40,8 @@ pub(crate) struct Container {
     pub(crate) shares_pid_namespace: bool,
     /// How long its tasks may take to freeze; `None` for as long as they like.
     pub(crate) freeze_limit: Option<Duration>,
-    /// It was paused, and nobody has asked for its state since: see
-    /// [`crate::task::checkpoint`].
+    /// It was paused, and nobody has asked for its state since. A checkpoint takes such a pause for
+    /// its own client's.
     pub(crate) pause_unseen: AtomicBool,
     /// Its state.
     pub(crate) machine: Machine,

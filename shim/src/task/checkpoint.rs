@@ -2,7 +2,7 @@
 
 use std::{
     io::ErrorKind,
-    path::{Path, PathBuf},
+    path::PathBuf,
     sync::{Arc, atomic::Ordering},
     time::Duration,
 };
@@ -63,7 +63,7 @@ pub(super) async fn checkpoint(
     }
     let permit = container.begin(Op::Checkpoint).await?;
     let before = permit.before();
-    let pause = ClientsPause::of(&container, before);
+    let pause = ClientsPause::of(&container, before, &request.path);
     let args = args(&container, &request, &options);
     let result = dump(&shim, &container, before, args).await;
     let exited = options.exit && result.is_ok();
@@ -73,7 +73,7 @@ pub(super) async fn checkpoint(
     };
     permit.commit(after);
     if let Some(pause) = pause.filter(|_| !exited) {
-        pause.end(&shim, &requester, &request.path).await;
+        pause.end(&shim, &requester).await;
     }
     result?;
     if exited && time::timeout(EXIT, container.init.wait()).await.is_err() {
@@ -94,21 +94,29 @@ pub(super) async fn checkpoint(
 ///
 /// Nobody has asked for the container's state between the two requests: who checkpoints a
 /// container that somebody else has paused, does ask (`task.Checkpoint` begins with `Status`).
-struct ClientsPause<'c>(&'c Container);
+struct ClientsPause<'c> {
+    container: &'c Container,
+    /// Where the images go, if somebody has made that directory.
+    made: Option<PathBuf>,
+}
 
 impl<'c> ClientsPause<'c> {
-    fn of(container: &'c Container, before: Status) -> Option<Self> {
+    fn of(container: &'c Container, before: Status, image_path: &str) -> Option<Self> {
         let unseen = container.pause_unseen.swap(false, Ordering::SeqCst);
-        (unseen && before == Status::Paused).then_some(Self(container))
+        (unseen && before == Status::Paused).then(|| Self {
+            container,
+            // One that the checkpoint makes itself goes with a failure.
+            made: Some(PathBuf::from(image_path)).filter(|path| path.exists()),
+        })
     }
 
     /// Ends it, if nobody is there any more to do so: the connection to containerd is broken, or
     /// containerd has removed its own directory with the images, as it does when its client goes
     /// away (`services/tasks/local.go`). A client that has named the directory itself is not seen
     /// to go away.
-    async fn end(self, shim: &Shim, requester: &Requester, image_path: &str) {
-        let Self(container) = self;
-        let removed = !Path::new(image_path).exists();
+    async fn end(self, shim: &Shim, requester: &Requester) {
+        let Self { container, made } = self;
+        let removed = made.is_some_and(|path| !path.exists());
         if !requester.is_gone() && !removed {
             return;
         }
