@@ -17,11 +17,10 @@ impl Ctr<'_> {
     /// # Errors
     /// `ctr` fails.
     pub fn checkpoint(&self, id: &str, image: &str) -> Result<()> {
-        let command = self
-            .command(["container", "checkpoint", "--task", "--rw", id, image])
-            .timeout(TIMEOUT);
         self.as_planned(id, &["--file-locks"], || {
-            command.check()?;
+            self.command(["container", "checkpoint", "--task", "--rw", id, image])
+                .timeout(TIMEOUT)
+                .check()?;
             Ok(())
         })
     }
@@ -36,22 +35,16 @@ impl Ctr<'_> {
     /// # Errors
     /// `ctr` fails.
     pub fn checkpoint_task(&self, id: &str, images: &str, work: &str, exit: bool) -> Result<()> {
-        let command = self
-            .command([
-                "task",
-                "checkpoint",
-                "--image-path",
-                images,
-                "--work-path",
-                work,
-            ])
-            .args(exit.then_some("--exit"))
-            .arg(id)
-            .timeout(TIMEOUT);
         let options = ["--no-file-locks", "--exit"];
         let options = if exit { &options[..] } else { &options[..1] };
         self.as_planned(id, options, || {
-            command.check()?;
+            let command = self.command(["task", "checkpoint", "--image-path", images]);
+            command
+                .args(["--work-path", work])
+                .args(exit.then_some("--exit"))
+                .arg(id)
+                .timeout(TIMEOUT)
+                .check()?;
             Ok(())
         })
     }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 
 use super::Ctr;
+use super::truth::patiently;
 use crate::exec::Output;
 use crate::wait;
 
@@ -88,8 +89,15 @@ impl Ctr<'_> {
     /// # Errors
     /// `ctr` fails.
     pub fn pause(&self, id: &str) -> Result<()> {
-        self.command(["task", "pause", id]).check()?;
-        Ok(())
+        let pause = || {
+            self.command(["task", "pause", id]).check()?;
+            Ok(())
+        };
+        if self.is_ours(id) {
+            pause()
+        } else {
+            patiently(pause)
+        }
     }
 
     /// Lets a frozen task run on.

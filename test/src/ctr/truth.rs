@@ -18,6 +18,9 @@ use crate::flavour::Flavour;
 /// Where containerd keeps the bundles of tasks.
 const TASKS: &str = "/run/containerd/io.containerd.runtime.v2.task";
 
+/// So often something is tried that needs a frozen container.
+const ATTEMPTS: u32 = 10;
+
 /// What came of all comparisons of this process.
 static TALLY: Mutex<Tally> = Mutex::new(Tally {
     worked: 0,
@@ -92,12 +95,10 @@ impl Ctr<'_> {
         &self,
         id: &str,
         options: &[&str],
-        take: impl FnOnce() -> Result<()>,
+        take: impl Fn() -> Result<()>,
     ) -> Result<()> {
-        // Our shim makes this directory when it creates a container.
-        let own = format!("{TASKS}/{}/{id}/remap", self.namespace);
-        if !self.host.path(Path::new(&own)).is_dir() {
-            return take();
+        if !self.is_ours(id) {
+            return patiently(take);
         }
         if let Some(reason) = self.left_out {
             *tally().left_out.entry(reason).or_default() += 1;
@@ -116,6 +117,12 @@ impl Ctr<'_> {
         result
     }
 
+    /// Whether our shim runs the container: it makes this directory when it creates one.
+    pub(super) fn is_ours(&self, id: &str) -> bool {
+        let own = format!("{TASKS}/{}/{id}/remap", self.namespace);
+        self.host.path(Path::new(&own)).is_dir()
+    }
+
     fn plan(&self, id: &str, options: &[&str]) -> Result<Verdict> {
         let command = self.host.command("remapctl");
         let command = command.args(["plan", "--json", "-n", &self.namespace]);
@@ -132,6 +139,20 @@ impl Ctr<'_> {
             (code, _) => Verdict::NoAnswer(format!("exit {code}: {}", output.error_text())),
         })
     }
+}
+
+/// Does what freezes a container of the stock shim, which does not try again when runc says that it
+/// is unable to: on a machine with much to do 0.2 s are not enough with cgroup v1.
+pub(super) fn patiently(freeze: impl Fn() -> Result<()>) -> Result<()> {
+    let mut result = freeze();
+    for _ in 1..ATTEMPTS {
+        match &result {
+            Err(error) if format!("{error:#}").contains("unable to freeze") => {}
+            _ => break,
+        }
+        result = freeze();
+    }
+    result
 }
 
 /// Counts what is as planned; what is not is the error.

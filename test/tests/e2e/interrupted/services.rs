@@ -1,8 +1,9 @@
 //! A dump in the middle of which the shim, containerd or the client is killed.
 
-use anyhow::{Result, ensure};
+use anyhow::{Result, bail, ensure};
 use nix::sys::signal::Signal;
 use remap_test::ctr::Status;
+use remap_test::exec::Background;
 use remap_test::{Containerd, Runtime, wait};
 
 use super::ground::Ground;
@@ -148,14 +149,28 @@ fn settle(ground: &Ground, status: &Status) -> Result<()> {
     Ok(())
 }
 
+/// Starts a checkpoint by the stock shim, which may be unable to freeze the container on
+/// a machine with much to do, and waits until CRIU has stopped.
+fn begin(ground: &Ground) -> Result<Background> {
+    for _ in 0..10 {
+        let checkpoint = ground.checkpoint(false)?;
+        let gone = || Ok(ground.window.is_reached() || !checkpoint.is_running()?);
+        ensure!(wait::until(LIMIT, gone)?, "CRIU does not come to the stage");
+        if ground.window.is_reached() {
+            return Ok(checkpoint);
+        }
+        checkpoint.finish(LIMIT)?;
+    }
+    bail!("it cannot be frozen")
+}
+
 /// What there is to repair: with the stock shim a container stays paused for good when
 /// CRIU or runc is killed.
 pub(super) fn stock(context: &Context) -> Result<()> {
     for program in ["criu", "runc"] {
         let ground = Ground::new(context, "sem-user-first")?;
         ground.window.close(Stage::PostDump)?;
-        let checkpoint = ground.checkpoint(false)?;
-        ground.window.wait()?;
+        let checkpoint = begin(&ground)?;
         signal(context.a(), "KILL", program)?;
         ground.expect_failure(checkpoint, &[])?;
         ground.window.open()?;

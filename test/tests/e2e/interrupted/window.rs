@@ -70,11 +70,15 @@ impl<'h> Window<'h> {
             .write_file(&format!("{}/stage", self.dir), stage.name())
     }
 
+    /// Whether CRIU has stopped there.
+    pub(crate) fn is_reached(&self) -> bool {
+        self.host.path(format!("{}/reached", self.dir)).exists()
+    }
+
     /// Waits until CRIU has stopped there.
     pub(crate) fn wait(&self) -> Result<()> {
-        let reached = self.host.path(format!("{}/reached", self.dir));
         ensure!(
-            wait::until(LIMIT, || Ok(reached.exists()))?,
+            wait::until(LIMIT, || Ok(self.is_reached()))?,
             "CRIU does not come to the stage in which it is awaited"
         );
         Ok(())
