@@ -5,7 +5,7 @@
 //!
 //! | phase | what it does | how a later failure undoes it | after a kill of this process |
 //! |---|---|---|---|
-//! | prepare | reads the bundle, makes the image directory | [`ImageDir`](crate::image_dir::ImageDir) removes what was added | by its journal ([`Interrupted`]) |
+//! | prepare | reads the bundle, makes the image directory and the meeting point with CRIU's script | [`ImageDir`](crate::image_dir::ImageDir) removes what was added | by its journal ([`Interrupted`]) |
 //! | freeze | stops the tasks | `Freeze` lets them run, if they ran | containerd ends the container |
 //! | scan | looks at what they hold | changes nothing | |
 //! | plan | decides, or refuses; opens the mounts | changes nothing | |
@@ -29,6 +29,7 @@ mod seal;
 
 use std::path::PathBuf;
 
+use crate::hold::Hold;
 use crate::phase::{BoxError, Phase, PhaseError};
 use crate::plan::RemapPlan;
 
@@ -107,11 +108,12 @@ pub fn checkpoint(
     dumper: &dyn Dumper,
 ) -> Result<RemapPlan, PhaseError> {
     let prepared = Phase::Prepare.run(|| Prepared::new(request))?;
+    let hold = Phase::Prepare.run(|| Hold::prepare(&prepared.work.hold(), &request.script))?;
     let freeze = Phase::Freeze.run(|| Freeze::new(dumper))?;
     let scan = Phase::Scan.run(|| prepared.tasks.scan())?;
     let plan = Phase::Plan.run(|| prepared.plan(&scan))?;
     let links = Links::clear(&prepared.tasks, &plan, &prepared.work);
-    let held = held::dump(request, &prepared, dumper, &plan).inspect_err(|_| {
+    let held = held::dump(request, &prepared, hold, dumper, &plan).inspect_err(|_| {
         freeze.again();
         network::unlock(&prepared.tasks);
     })?;

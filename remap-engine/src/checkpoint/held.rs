@@ -26,12 +26,12 @@ struct NotHeld(PathBuf);
 pub(super) fn dump(
     request: &CheckpointRequest,
     prepared: &Prepared,
+    hold: Hold,
     dumper: &dyn Dumper,
     plan: &RemapPlan,
 ) -> Result<Held, PhaseError> {
     let mounts = prepared.tasks.open(plan)?;
-    let limit = Phase::Dump.run(|| time_limit::DUMP.of(&prepared.tasks.bundle))?;
-    let hold = Phase::Dump.run(|| Hold::prepare(&prepared.work.hold(), &request.script))?;
+    let limit = prepared.limit;
     let script = hold.script();
     let _config = Phase::Dump.run(|| ConfigForDump::write(prepared, &hold, plan))?;
 

@@ -1,5 +1,7 @@
 //! What happens before the tasks are frozen.
 
+use std::time::Duration;
+
 use super::{CheckpointRequest, FrozenTasks};
 use crate::criu::config::UserConfig;
 use crate::image_dir::ImageDir;
@@ -10,6 +12,7 @@ use crate::private;
 use crate::process::Process;
 use crate::scan::Scan;
 use crate::terms::Terms;
+use crate::time_limit;
 use crate::workdir::WorkDir;
 
 /// What is known and made before the tasks are frozen. Dropping it removes the images, unless they
@@ -23,6 +26,8 @@ pub(super) struct Prepared {
     pub(super) user_config: UserConfig,
     /// What the checkpoint is to do.
     intent: Intent,
+    /// How long the dump may take; `None` for as long as it likes.
+    pub(super) limit: Option<Duration>,
     /// The engine's directory in the bundle.
     pub(super) work: WorkDir,
 }
@@ -46,6 +51,7 @@ impl Prepared {
             user_config,
             intent,
         } = terms;
+        let limit = time_limit::DUMP.of(&bundle)?;
         let work = WorkDir::of(&request.bundle);
         private::create_dir(work.path())?;
         let init = Process::pin(request.init_pid)?;
@@ -54,6 +60,7 @@ impl Prepared {
             images: ImageDir::prepare(&request.image_dir, &work.checkpoint_journal())?,
             user_config,
             intent,
+            limit,
             work,
         })
     }
