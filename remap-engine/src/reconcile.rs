@@ -53,7 +53,7 @@ pub fn reconcile(map: &MountMap, carried: &CarriedNames, files: &[DumpedFile]) -
 
 fn check(mount: &Mount, carried: &CarriedNames, file: &DumpedFile) -> Option<Unaccounted> {
     let path = match &file.remap {
-        Some(Remap::Ghost | Remap::Procfs) => return None,
+        Some(Remap::Ghost(_) | Remap::Procfs) => return None,
         Some(Remap::Linked(path)) => path,
         None => &file.path,
     };
@@ -119,6 +119,8 @@ mod tests {
             path: path.into(),
             mount_id: Some(mount_id),
             remap,
+            size_bytes: None,
+            mode: None,
         };
         reconcile(&map, &carried, &[file])
     }
@@ -136,7 +138,7 @@ mod tests {
             []
         );
         assert_eq!(
-            check_one(2, "dev/shm/gone (deleted)", Some(Remap::Ghost)),
+            check_one(2, "dev/shm/gone (deleted)", Some(Remap::Ghost(1))),
             []
         );
     }

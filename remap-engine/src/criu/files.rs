@@ -1,4 +1,5 @@
-//! What CRIU wrote about regular files: `files.img` and `remap-fpath.img`.
+//! What CRIU wrote about regular files: `files.img` (`reg-files.img` in old dumps) and
+//! `remap-fpath.img`.
 //!
 //! The messages are those of CRIU's `images/*.proto`, with the fields that are needed here.
 
@@ -30,6 +31,15 @@ pub struct RegFileEntry {
     /// The mount through which it was opened; −1 if unknown.
     #[prost(sint32, optional, tag = "7")]
     pub mnt_id: Option<i32>,
+    /// Its length, which a restore expects again.
+    #[prost(uint64, optional, tag = "8")]
+    pub size: Option<u64>,
+    /// Whether the caller of CRIU hands it over at restore.
+    #[prost(bool, optional, tag = "9")]
+    pub ext: Option<bool>,
+    /// Its `st_mode`, which a restore expects again.
+    #[prost(uint32, optional, tag = "10")]
+    pub mode: Option<u32>,
 }
 
 /// `remap_file_path_entry` (remap-file-path.proto).
@@ -46,6 +56,15 @@ pub struct RemapFilePathEntry {
     pub remap_type: Option<u32>,
 }
 
+/// The image with all files.
+pub(in crate::criu) const FILES: &str = "files.img";
+
+/// The one with regular files, of CRIU before 3.4.
+const OLD_FILES: &str = "reg-files.img";
+
+/// The one with the remaps.
+pub(in crate::criu) const REMAPS: &str = "remap-fpath.img";
+
 /// Old images have no type: bit 31 of the remap id then means a ghost.
 const OLD_GHOST_BIT: u32 = 1 << 31;
 
@@ -54,8 +73,8 @@ const OLD_GHOST_BIT: u32 = 1 << 31;
 pub enum Remap {
     /// By the name of another file entry, which it linked.
     Linked(PathBuf),
-    /// From a ghost image.
-    Ghost,
+    /// From the ghost image with this id.
+    Ghost(u32),
     /// By a helper process.
     Procfs,
 }
@@ -71,6 +90,10 @@ pub struct DumpedFile {
     pub mount_id: Option<u64>,
     /// How it is found if not by its path.
     pub remap: Option<Remap>,
+    /// The length that a restore expects.
+    pub size_bytes: Option<u64>,
+    /// The `st_mode` that a restore expects.
+    pub mode: Option<u32>,
 }
 
 /// The images contradict each other.
@@ -104,22 +127,28 @@ pub enum FilesError {
 /// # Errors
 /// See [`FilesError`].
 pub fn read(dir: &Path) -> Result<Vec<DumpedFile>, FilesError> {
-    let files: Vec<FileEntry> = image::read(&dir.join("files.img"), Magic::Files)?;
-    let remap_path = dir.join("remap-fpath.img");
+    let old_path = dir.join(OLD_FILES);
+    let files_path = dir.join(FILES);
+    let regular = if old_path.exists() && !files_path.exists() {
+        image::read(&old_path, Magic::RegFiles)?
+    } else {
+        let files: Vec<FileEntry> = image::read(&files_path, Magic::Files)?;
+        files.into_iter().filter_map(|file| file.reg).collect()
+    };
+    let remap_path = dir.join(REMAPS);
     // CRIU writes no remap image when nothing was remapped.
     let remaps = if remap_path.exists() {
         image::read(&remap_path, Magic::RemapFpath)?
     } else {
         Vec::new()
     };
-    join(files, remaps)
+    join(regular, remaps)
 }
 
 fn join(
-    files: Vec<FileEntry>,
+    regular: Vec<RegFileEntry>,
     remaps: Vec<RemapFilePathEntry>,
 ) -> Result<Vec<DumpedFile>, FilesError> {
-    let regular: Vec<RegFileEntry> = files.into_iter().filter_map(|file| file.reg).collect();
     let paths: HashMap<u32, PathBuf> = regular
         .iter()
         .map(|file| (file.id, relative(&file.name)))
@@ -135,6 +164,8 @@ fn join(
             path: relative(&file.name),
             mount_id: file.mnt_id.and_then(|id| u64::try_from(id).ok()),
             remap: by_id.remove(&file.id),
+            size_bytes: file.size,
+            mode: file.mode,
         })
         .collect())
 }
@@ -149,7 +180,7 @@ fn remap(entry: &RemapFilePathEntry, paths: &HashMap<u32, PathBuf>) -> Result<Re
                 orig_id: entry.orig_id,
                 remap_id: entry.remap_id,
             }),
-        1 => Ok(Remap::Ghost),
+        1 => Ok(Remap::Ghost(entry.remap_id & !OLD_GHOST_BIT)),
         2 => Ok(Remap::Procfs),
         remap_type => Err(FilesError::UnknownType {
             orig_id: entry.orig_id,
@@ -168,14 +199,14 @@ fn relative(name: &[u8]) -> PathBuf {
 mod tests {
     use super::*;
 
-    fn file(id: u32, name: &[u8]) -> FileEntry {
-        FileEntry {
+    fn file(id: u32, name: &[u8]) -> RegFileEntry {
+        RegFileEntry {
             id,
-            reg: Some(RegFileEntry {
-                id,
-                name: name.to_vec(),
-                mnt_id: Some(43),
-            }),
+            name: name.to_vec(),
+            mnt_id: Some(43),
+            size: Some(7),
+            ext: None,
+            mode: Some(0o100_600),
         }
     }
 
@@ -205,11 +236,11 @@ mod tests {
         assert_eq!(remap_of(remap_entry(2, None)).unwrap(), Some(linked));
         assert_eq!(
             remap_of(remap_entry(2, Some(1))).unwrap(),
-            Some(Remap::Ghost)
+            Some(Remap::Ghost(2))
         );
         assert_eq!(
             remap_of(remap_entry(2 | OLD_GHOST_BIT, None)).unwrap(),
-            Some(Remap::Ghost)
+            Some(Remap::Ghost(2))
         );
         assert_eq!(
             remap_of(remap_entry(20, Some(2))).unwrap(),
@@ -239,5 +270,15 @@ mod tests {
                 .to_string()
                 .contains("files.img")
         );
+    }
+
+    #[test]
+    fn old_dumps_have_another_image() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut bytes = image::Format::V1.header(Magic::RegFiles);
+        image::put(&mut bytes, &prost::Message::encode_to_vec(&file(3, b"/a"))).unwrap();
+        std::fs::write(dir.path().join(OLD_FILES), bytes).unwrap();
+        let files = read(dir.path()).unwrap();
+        assert_eq!((files.len(), files[0].path.as_path()), (1, Path::new("a")));
     }
 }

@@ -1,26 +1,63 @@
 //! The container format of CRIU's image files.
 //!
 //! Little-endian: a common magic, the magic of the image's type, then entries of a 32-bit length
-//! and a protobuf message (CRIU `criu/include/magic.h`, `image.c`). The inventory carries its own
-//! magic only.
+//! and a protobuf message, in some types followed by bytes of their own (CRIU
+//! `criu/include/magic.h`, `image.c`). The inventory carries its own magic only, and so do all
+//! images of old dumps.
 
-use std::io::Read;
+mod entries;
+pub mod wire;
+
 use std::path::{Path, PathBuf};
 
-/// First word of every image but the inventory (`IMG_COMMON_MAGIC`).
-const COMMON_MAGIC: u32 = 0x5456_4319;
+pub(in crate::criu) use self::entries::put;
+pub use self::entries::{Edit, Entries, Format, rewrite};
 
-/// No message is larger than this many bytes; a longer one means a damaged file.
-const MAX_ENTRY_BYTES: u32 = 64 << 20;
-
-/// Second word of the image files that are read here.
+/// Second word of the image files that are known here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u32)]
 pub enum Magic {
     /// `files.img`.
     Files = 0x5630_3138,
+    /// `reg-files.img`, of CRIU before 3.4.
+    RegFiles = 0x5036_3636,
     /// `remap-fpath.img`.
     RemapFpath = 0x5913_3954,
+    /// `ghost-file-ID.img`.
+    GhostFile = 0x5258_3605,
+    /// `pipes-data.img`.
+    PipesData = 0x5645_3709,
+    /// `fifo-data.img`.
+    FifoData = 0x5933_3054,
+    /// `sk-queues.img`.
+    SkQueues = 0x5626_4026,
+    /// `tcp-stream-ID.img`.
+    TcpStream = 0x5146_5506,
+}
+
+/// The bytes that follow a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Extra {
+    /// There are none.
+    None,
+    /// As many as the numbers in these fields of it say together.
+    Sum(&'static [u32]),
+    /// All that is left: there is one message only.
+    Rest,
+}
+
+impl Magic {
+    /// What follows the messages of this type (CRIU `pipes.c`, `sk-queue.c`, `sk-tcp.c`,
+    /// `files-reg.c`).
+    #[must_use]
+    pub fn extra(self) -> Extra {
+        match self {
+            Self::Files | Self::RegFiles | Self::RemapFpath => Extra::None,
+            Self::PipesData | Self::FifoData | Self::SkQueues => Extra::Sum(&[2]),
+            Self::TcpStream => Extra::Sum(&[1, 3]),
+            Self::GhostFile => Extra::Rest,
+        }
+    }
 }
 
 /// An image file cannot be used.
@@ -53,7 +90,7 @@ pub enum ImageError {
         /// Number of the entry, from 0.
         entry: usize,
         /// Length that it claims.
-        bytes: u32,
+        bytes: u64,
         /// Bytes that follow.
         left: usize,
     },
@@ -68,6 +105,26 @@ pub enum ImageError {
         #[source]
         source: prost::DecodeError,
     },
+    /// An entry is no message at all.
+    #[error("entry {entry} of the image {path} is damaged")]
+    Fields {
+        /// The file.
+        path: PathBuf,
+        /// Number of the entry, from 0.
+        entry: usize,
+        /// Why.
+        #[source]
+        source: wire::WireError,
+    },
+    /// It cannot be written again.
+    #[error("cannot write the image {path}")]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
 }
 
 /// Reads all entries of an image file.
@@ -75,61 +132,30 @@ pub enum ImageError {
 /// # Errors
 /// See [`ImageError`]; nothing is skipped.
 pub fn read<M: prost::Message + Default>(path: &Path, magic: Magic) -> Result<Vec<M>, ImageError> {
-    let mut bytes = Vec::new();
-    std::fs::File::open(path)
-        .and_then(|mut file| file.read_to_end(&mut bytes))
-        .map_err(|source| ImageError::Read {
-            path: path.to_owned(),
-            source,
-        })?;
-    parse(path, &bytes, magic)
+    let file = std::fs::File::open(path).map_err(|source| ImageError::Read {
+        path: path.to_owned(),
+        source,
+    })?;
+    parse(path, std::io::BufReader::new(file), magic)
 }
 
 fn parse<M: prost::Message + Default>(
     path: &Path,
-    bytes: &[u8],
+    reader: impl std::io::Read,
     magic: Magic,
 ) -> Result<Vec<M>, ImageError> {
-    let (found, mut rest) = match (word(bytes), word(bytes.get(4..).unwrap_or_default())) {
-        (Some((common, _)), Some((kind, rest))) => ([common, kind], rest),
-        _ => ([0, 0], bytes),
-    };
-    if found != [COMMON_MAGIC, magic as u32] {
-        return Err(ImageError::Magic {
-            path: path.to_owned(),
-            expected: magic,
-            found,
-        });
-    }
+    let mut from = Entries::new(path, magic, reader)?;
     let mut entries = Vec::new();
-    while !rest.is_empty() {
-        let entry = entries.len();
-        let (length, after) = word(rest).unwrap_or((u32::MAX, &[]));
-        let message = usize::try_from(length)
-            .ok()
-            .filter(|_| length <= MAX_ENTRY_BYTES)
-            .and_then(|length| after.split_at_checked(length));
-        let Some((message, after)) = message else {
-            return Err(ImageError::Damaged {
-                path: path.to_owned(),
-                entry,
-                bytes: length,
-                left: after.len(),
-            });
-        };
-        entries.push(M::decode(message).map_err(|source| ImageError::Decode {
+    while let Some(message) = from.message()? {
+        let decoded = M::decode(message.as_slice()).map_err(|source| ImageError::Decode {
             path: path.to_owned(),
-            entry,
+            entry: entries.len(),
             source,
-        })?);
-        rest = after;
+        })?;
+        from.extra(&message, &mut std::io::sink())?;
+        entries.push(decoded);
     }
     Ok(entries)
-}
-
-fn word(bytes: &[u8]) -> Option<(u32, &[u8])> {
-    let (word, rest) = bytes.split_first_chunk::<4>()?;
-    Some((u32::from_le_bytes(*word), rest))
 }
 
 #[cfg(test)]
@@ -140,12 +166,9 @@ mod tests {
     use prost::Message;
 
     fn image(entries: &[RemapFilePathEntry]) -> Vec<u8> {
-        let mut bytes = COMMON_MAGIC.to_le_bytes().to_vec();
-        bytes.extend((Magic::RemapFpath as u32).to_le_bytes());
+        let mut bytes = Format::V1_1.header(Magic::RemapFpath);
         for entry in entries {
-            let message = entry.encode_to_vec();
-            bytes.extend(u32::try_from(message.len()).unwrap().to_le_bytes());
-            bytes.extend(message);
+            put(&mut bytes, &entry.encode_to_vec()).unwrap();
         }
         bytes
     }
@@ -181,7 +204,8 @@ mod tests {
 
     #[test]
     fn another_type_is_refused_with_the_path() {
-        let error = parse::<RemapFilePathEntry>(Path::new("x.img"), &image(&[]), Magic::Files);
+        let bytes = image(&[]);
+        let error = parse::<RemapFilePathEntry>(Path::new("x.img"), &*bytes, Magic::Files);
         assert!(
             error
                 .unwrap_err()
