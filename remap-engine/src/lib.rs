@@ -20,6 +20,7 @@ pub mod obstacle;
 pub mod ownership;
 pub mod phase;
 pub mod plan;
+pub mod policy;
 pub mod preview;
 pub mod private;
 pub mod process;

@@ -214,6 +214,7 @@ mod tests {
             asked_for: Some(inside.to_owned()),
             source: Some(dir.to_owned()),
             class: MountClass::ExternalTmpfsPrivate,
+            policy: None,
         });
         plan
     }

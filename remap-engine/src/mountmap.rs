@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::bundle::{Bundle, BundleMount};
 use crate::mountinfo::Device;
 use crate::ownership::OtherUser;
+use crate::policy::{MountPolicy, Override};
 use crate::process::FileUse;
 
 pub use self::build::View;
@@ -83,6 +84,9 @@ pub struct Mount {
     /// Whose business its contents are.
     #[serde(flatten)]
     pub class: MountClass,
+    /// What the container's annotations want for it; plans of earlier builds have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub policy: Option<MountPolicy>,
 }
 
 impl Mount {
@@ -119,6 +123,34 @@ pub struct MountMap {
 }
 
 impl MountMap {
+    /// Notes the policies of mounts.
+    pub fn apply(&mut self, overrides: &[Override]) {
+        for one in overrides {
+            for id in self.meant_by(one) {
+                let mut mounts = self.mounts.iter_mut();
+                if let Some(mount) = mounts.find(|mount| mount.id == id) {
+                    mount.policy = Some(one.policy);
+                }
+            }
+        }
+    }
+
+    /// The ids of the mounts that a policy means: those with its destination, as mountinfo shows
+    /// it or as the bundle has it. Of several that lie one upon the other it means the external
+    /// ones, as what CRIU restores by itself can only be refused.
+    #[must_use]
+    pub fn meant_by(&self, wanted: &Override) -> Vec<u64> {
+        let is_meant = |mount: &&Mount| {
+            let asked_for = mount.asked_for.as_ref() == Some(&wanted.destination);
+            mount.destination == wanted.destination || asked_for
+        };
+        let meant = || self.mounts.iter().filter(is_meant);
+        let only_external =
+            wanted.policy != MountPolicy::Refuse && meant().any(|mount| mount.is_external());
+        let meant = meant().filter(|mount| !only_external || mount.is_external());
+        meant.map(|mount| mount.id).collect()
+    }
+
     /// Notes that others use the tmpfs that is mounted with mount id `id`.
     pub fn share(&mut self, id: u64, others: Vec<OtherUser>) {
         for mount in self.mounts.iter_mut().filter(|mount| mount.id == id) {

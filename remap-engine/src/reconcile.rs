@@ -100,6 +100,7 @@ mod tests {
             asked_for: None,
             source: None,
             class,
+            policy: None,
         }
     }
 

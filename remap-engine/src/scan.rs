@@ -17,6 +17,7 @@ use crate::mountinfo::Device;
 use crate::mountmap::{Mount, MountMap};
 use crate::obstacle::{self, Held, Obstacle};
 use crate::ownership::{self, Extent, Wanted};
+use crate::policy::Policy;
 use crate::process::{self, FileUse, Process, ProcessError};
 
 pub use self::names::{DeletedNames, NameState};
@@ -125,6 +126,7 @@ fn look(bundle: &Bundle, tree: &[Process], uses: Vec<FileUse>) -> Result<Scan, S
     };
     let obstacles = obstacle::find(&Held::new(tree, &uses, memfd_device))?;
     let mut map = MountMap::build(bundle, &root.mounts()?, root);
+    map.apply(&Policy::of(&bundle.annotations).overrides);
 
     let members: HashSet<i32> = tree.iter().map(Process::pid).collect();
     let frozen = ownership::same_cgroup(root).map_err(system("list the container's processes"))?;

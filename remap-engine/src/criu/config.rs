@@ -164,7 +164,7 @@ pub fn write(path: &Path, text: &str) -> Result<(), ConfigError> {
 }
 
 /// Sizes as CRIU reads them: a number, perhaps with K, M or G (`parse_size`).
-fn parse_size(value: &str) -> Option<u64> {
+pub(crate) fn parse_size(value: &str) -> Option<u64> {
     let digits = value.trim_end_matches(['K', 'M', 'G']);
     let shift = match value.strip_prefix(digits)? {
         "" => 0,

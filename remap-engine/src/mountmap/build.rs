@@ -69,6 +69,7 @@ impl MountMap {
                     asked_for,
                     source,
                     class,
+                    policy: None,
                 }
             })
             .collect();

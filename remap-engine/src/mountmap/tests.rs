@@ -180,3 +180,47 @@ fn a_shared_tmpfs_is_not_carried() {
     assert!(map.carried().all(|mount| mount.id != 13));
     assert!(map.by_id(13).unwrap().is_external());
 }
+
+fn meant_by(destination: &str, policy: MountPolicy) -> Vec<u64> {
+    map().meant_by(&Override {
+        destination: destination.into(),
+        policy,
+    })
+}
+
+#[test]
+fn a_policy_means_mounts_by_either_of_their_names() {
+    let carry = MountPolicy::Carry { limit_bytes: None };
+    assert_eq!(meant_by("/dev/shm", carry), [13]);
+    assert_eq!(meant_by("/var/run/app", carry), [25]);
+    assert_eq!(meant_by("/run/app", carry), [25]);
+    assert_eq!(meant_by("/dev/shm/own", carry), [19]);
+    assert_eq!(meant_by("/not-mounted", carry), [0; 0]);
+}
+
+#[test]
+fn of_stacked_mounts_a_policy_means_the_external_ones_unless_it_refuses() {
+    let carry = MountPolicy::Carry { limit_bytes: None };
+    assert_eq!(meant_by("/stack", carry), [22]);
+    assert_eq!(meant_by("/covered", carry), [23]);
+    assert_eq!(meant_by("/covered", MountPolicy::Refuse), [23, 24]);
+}
+
+#[test]
+fn a_policy_is_noted_on_the_mount_and_in_its_json() {
+    let mut map = map();
+    let plain = serde_json::to_string(&map).unwrap();
+    assert!(!plain.contains("policy"), "{plain}");
+    map.apply(&[Override {
+        destination: "/dev/shm".into(),
+        policy: MountPolicy::Carry {
+            limit_bytes: Some(7),
+        },
+    }]);
+    let json = serde_json::to_value(&map).unwrap();
+    let expected = serde_json::json!({"treatment": "carry", "limit_bytes": 7});
+    assert_eq!(json["mounts"][3]["policy"], expected);
+    assert_eq!(serde_json::from_value::<MountMap>(json).unwrap(), map);
+    let old: MountMap = serde_json::from_str(&plain).unwrap();
+    assert!(old.mounts.iter().all(|mount| mount.policy.is_none()));
+}

@@ -1,6 +1,7 @@
 //! What forbids a checkpoint, with the remedy. Pure.
 
 mod obstacle;
+mod policy;
 
 use std::path::Path;
 
@@ -44,7 +45,9 @@ impl RemapPlan {
             .obstacles
             .iter()
             .filter_map(|one| obstacle::refusal(one, intent));
-        shared
+        let policy = self.policy_refusals();
+        policy
+            .chain(shared)
             .chain(files)
             .chain(sessions)
             .chain(obstacles)

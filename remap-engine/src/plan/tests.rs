@@ -24,6 +24,7 @@ fn mount(id: u64, destination: &str, fs_type: &str, class: MountClass) -> Mount 
         asked_for: None,
         source: None,
         class,
+        policy: None,
     }
 }
 

@@ -88,6 +88,7 @@ mod tests {
             asked_for: None,
             source: None,
             class,
+            policy: None,
         };
         let file = |(inode, decision): (u64, &Decision)| FilePlan {
             device: DEVICE,
