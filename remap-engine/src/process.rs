@@ -5,6 +5,7 @@
 
 mod descriptor;
 mod file_use;
+mod id_map;
 mod maps;
 mod running;
 mod status;
@@ -22,6 +23,7 @@ use crate::mountinfo::{self, Device, MountEntry};
 
 pub(crate) use self::descriptor::duplicate;
 pub use self::file_use::{FileUse, UseKind, strip_deleted};
+pub use self::id_map::IdMap;
 pub(crate) use self::maps::{mapped_files, mappings};
 pub(crate) use self::running::running_tree;
 pub(crate) use self::status::Status;

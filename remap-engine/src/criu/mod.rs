@@ -4,6 +4,7 @@
 pub mod config;
 pub mod explain;
 pub mod files;
+pub mod ghost;
 pub mod image;
 pub mod running;
 pub mod version;
