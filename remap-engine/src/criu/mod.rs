@@ -6,5 +6,6 @@ pub mod explain;
 pub mod files;
 pub mod ghost;
 pub mod image;
+pub mod remap;
 pub mod running;
 pub mod version;
