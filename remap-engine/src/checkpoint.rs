@@ -5,7 +5,7 @@
 //!
 //! | phase | what it does | how a later failure undoes it | after a kill of this process |
 //! |---|---|---|---|
-//! | prepare | reads the bundle, makes the image directory and the meeting point with CRIU's script | [`ImageDir`](crate::image_dir::ImageDir) removes what was added | by its journal ([`Interrupted`]) |
+//! | prepare | reads the bundle, makes the image directory and the meeting point with CRIU's script, waits for the [locks](crate::tmpfs_lock) of its tmpfs | [`ImageDir`](crate::image_dir::ImageDir) removes what was added | by its journal ([`Interrupted`]) |
 //! | freeze | stops the tasks | `Freeze` lets them run, if they ran | containerd ends the container |
 //! | scan | looks at what they hold | changes nothing | |
 //! | plan | decides, or refuses; opens the mounts | changes nothing | |
@@ -109,6 +109,7 @@ pub fn checkpoint(
 ) -> Result<RemapPlan, PhaseError> {
     let prepared = Phase::Prepare.run(|| Prepared::new(request))?;
     let hold = Phase::Prepare.run(|| Hold::prepare(&prepared.work.hold(), &request.script))?;
+    let _locks = Phase::Prepare.run(|| prepared.lock())?;
     let freeze = Phase::Freeze.run(|| Freeze::new(dumper))?;
     let scan = Phase::Scan.run(|| prepared.tasks.scan())?;
     let plan = Phase::Plan.run(|| prepared.plan(&scan))?;

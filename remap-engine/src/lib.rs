@@ -32,5 +32,6 @@ mod sys;
 pub mod terms;
 pub mod text;
 pub mod time_limit;
+pub mod tmpfs_lock;
 pub mod watchdog;
 pub mod workdir;

@@ -6,7 +6,7 @@
 //! | phase | what it does | how a later failure undoes it | after a kill of this process |
 //! |---|---|---|---|
 //! | verify | checks every file against its digest | changes nothing | |
-//! | fit | finds the place of each mount's contents | changes nothing | |
+//! | fit | finds the place of each mount's contents, waits for the [locks](crate::tmpfs_lock) of its tmpfs | changes nothing | |
 //! | populate | stashes the old contents, puts in the new ones | [`Populated::rollback`] | by its journal ([`recover`]) |
 //! | restore | CRIU brings the tasks back | [`HalfRestored`] ends them, and the runtime forgets the container | by its note ([`end_tasks`]) |
 //! | commit | gives up the old contents | is not undone: the tasks run | the bundle goes, and the stash with it |
@@ -27,6 +27,7 @@ use crate::phase::{BoxError, Phase, PhaseError};
 use crate::plan::PLAN_FILE;
 use crate::private;
 use crate::sockets;
+use crate::tmpfs_lock::TmpfsLocks;
 use crate::workdir::WorkDir;
 use crate::{time_limit, watchdog};
 
@@ -75,6 +76,7 @@ pub fn restore(request: &RestoreRequest, restorer: &dyn Restorer) -> Result<(), 
         None => Ok(Vec::new()),
     })?;
     let work = WorkDir::of(&request.bundle);
+    let _locks = Phase::Fit.run(|| lock(&bundle, &places))?;
     let populated = Phase::Populate.run(|| populate_all(request, &work, &places))?;
     let options = manifest.as_ref().map(|manifest| &manifest.options);
     match Phase::Restore.run(|| run(request, &bundle, restorer, options)) {
@@ -96,6 +98,14 @@ pub fn restore(request: &RestoreRequest, restorer: &dyn Restorer) -> Result<(), 
             Err(error)
         }
     }
+}
+
+/// Waits until no other dump or restore is under way on a tmpfs that gets contents.
+fn lock(bundle: &Bundle, places: &[Place]) -> Result<TmpfsLocks, BoxError> {
+    let limit = (time_limit::RESTORE.of(bundle)?, &time_limit::RESTORE);
+    let devices = places.iter().map(|place| place.device);
+    let holder = bundle.path.display().to_string();
+    Ok(TmpfsLocks::take(devices, &holder, limit)?)
 }
 
 /// Restores the tasks under the time limit. After a failure none of them is left.

@@ -6,6 +6,7 @@ use super::{CheckpointRequest, FrozenTasks};
 use crate::criu::config::UserConfig;
 use crate::image_dir::ImageDir;
 use crate::intent::Intent;
+use crate::mountmap::MountMap;
 use crate::phase::BoxError;
 use crate::plan::{self, Refusal, RemapPlan};
 use crate::private;
@@ -13,6 +14,7 @@ use crate::process::Process;
 use crate::scan::Scan;
 use crate::terms::Terms;
 use crate::time_limit;
+use crate::tmpfs_lock::TmpfsLocks;
 use crate::workdir::WorkDir;
 
 /// What is known and made before the tasks are frozen. Dropping it removes the images, unless they
@@ -63,6 +65,20 @@ impl Prepared {
             limit,
             work,
         })
+    }
+
+    /// Waits until no other dump or restore is under way on a tmpfs of which something may be
+    /// carried.
+    ///
+    /// # Errors
+    /// One is, for longer than this dump may take; or the mounts cannot be read.
+    pub(super) fn lock(&self) -> Result<TmpfsLocks, BoxError> {
+        let FrozenTasks { bundle, init } = &self.tasks;
+        let map = MountMap::build(bundle, &init.mounts()?, init);
+        let devices = map.carried().map(|mount| mount.device);
+        let holder = bundle.path.display().to_string();
+        let limit = (self.limit, &time_limit::DUMP);
+        Ok(TmpfsLocks::take(devices, &holder, limit)?)
     }
 
     /// Decides what happens with each file, and refuses what cannot be checkpointed as intended.
