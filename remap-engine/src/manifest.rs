@@ -25,6 +25,9 @@ pub use error::{Damage, DamagedFile, DamagedFiles, ManifestError};
 /// Name of the manifest in the image directory.
 pub const FILE_NAME: &str = "remap-manifest.json";
 
+/// The JSON Schema of the manifest.
+pub const SCHEMA: &str = include_str!("../schema/remap-manifest.json");
+
 /// Version of the format that is written.
 pub const VERSION: u32 = 1;
 

@@ -29,6 +29,9 @@ pub const PLAN_VERSION: u32 = 1;
 /// Name of the plan in the image directory.
 pub const PLAN_FILE: &str = "remap-plan.json";
 
+/// The JSON Schema of the plan.
+pub const PLAN_SCHEMA: &str = include_str!("../schema/remap-plan.json");
+
 /// What happens with one inode.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "decision")]

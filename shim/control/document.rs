@@ -1,4 +1,5 @@
-//! The document that answers a request for a plan. `schema/plan-v1.json` describes it.
+//! The document that answers a request for a plan. `schema/plan-v1.json` describes it, with
+//! `remap-plan.json` of the engine.
 
 use std::collections::BTreeMap;
 

@@ -23,8 +23,24 @@ pub const SERVICE: &str = "io.remap.control.v1.Control";
 /// [`message::PlanResponse`].
 pub const PLAN: &str = "Plan";
 
-/// The JSON Schema of the document in a [`message::PlanResponse`].
-pub const PLAN_SCHEMA: &str = include_str!("../schema/plan-v1.json");
+/// The JSON Schema of the document in a [`message::PlanResponse`], but for the plan in it, which
+/// has a schema of its own.
+const DOCUMENT_SCHEMA: &str = include_str!("../schema/plan-v1.json");
+
+/// The JSON Schema of the document in a [`message::PlanResponse`], complete: that of the plan is
+/// embedded in it (JSON Schema 2020-12, 9.3, "Compound Documents").
+///
+/// # Errors
+/// None: both schemas are part of the program, and tested.
+pub fn plan_schema() -> serde_json::Result<String> {
+    let mut schema: serde_json::Value = serde_json::from_str(DOCUMENT_SCHEMA)?;
+    let definitions = schema.get_mut("$defs");
+    if let Some(definitions) = definitions.and_then(serde_json::Value::as_object_mut) {
+        let plan = serde_json::from_str(remap_engine::plan::PLAN_SCHEMA)?;
+        definitions.insert("remap-plan".into(), plan);
+    }
+    serde_json::to_string_pretty(&schema)
+}
 
 #[cfg(test)]
 mod tests;

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result, bail};
 use remap_control::document::{Document, VERSION, Verdict};
 use remap_control::view::Forecast;
-use remap_control::{PLAN_SCHEMA, client};
+use remap_control::{client, plan_schema};
 
 use crate::args::Plan;
 use crate::{connect, table};
@@ -20,7 +20,8 @@ const WIDTH: usize = 100;
 /// There is no answer.
 pub(crate) fn run(args: &Plan) -> Result<ExitCode> {
     let Some(id) = &args.id else {
-        return print(PLAN_SCHEMA.as_bytes()).map(|()| ExitCode::SUCCESS);
+        let schema = plan_schema().context("the schema cannot be put together")?;
+        return print(format!("{schema}\n").as_bytes()).map(|()| ExitCode::SUCCESS);
     };
     let bytes = ask(args, id)?;
     let document: Document<Forecast> =

@@ -1,6 +1,7 @@
 //! `ctr` in a host: typed where a test needs an answer, thin everywhere else.
 
 mod checkpoint;
+mod documents;
 mod run;
 mod task;
 pub mod truth;

@@ -5,6 +5,7 @@ use std::time::Duration;
 use anyhow::Result;
 
 use super::Ctr;
+use super::documents::Place;
 
 /// Of one step; the images of large containers take their time.
 const TIMEOUT: Duration = Duration::from_secs(300);
@@ -17,7 +18,7 @@ impl Ctr<'_> {
     /// # Errors
     /// `ctr` fails.
     pub fn checkpoint(&self, id: &str, image: &str) -> Result<()> {
-        self.as_planned(id, &["--file-locks"], || {
+        self.as_planned(id, &["--file-locks"], Place::Image(image), || {
             self.command(["container", "checkpoint", "--task", "--rw", id, image])
                 .timeout(TIMEOUT)
                 .check()?;
@@ -37,7 +38,7 @@ impl Ctr<'_> {
     pub fn checkpoint_task(&self, id: &str, images: &str, work: &str, exit: bool) -> Result<()> {
         let options = ["--no-file-locks", "--exit"];
         let options = if exit { &options[..] } else { &options[..1] };
-        self.as_planned(id, options, || {
+        self.as_planned(id, options, Place::Directory(images), || {
             let command = self.command(["task", "checkpoint", "--image-path", images]);
             command
                 .args(["--work-path", work])

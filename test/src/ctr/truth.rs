@@ -1,5 +1,6 @@
 //! Plan truth: before a checkpoint of a container of our shim `remapctl plan` is asked, and its
-//! verdict is held against what happens then.
+//! verdict is held against what happens then. What plan and manifest look like is held against
+//! their schemas.
 //!
 //! What is wrong is noted here and not returned, because a scenario may well expect the checkpoint
 //! to fail: see [`take_lies`].
@@ -13,6 +14,7 @@ use anyhow::Result;
 use serde_json::Value;
 
 use super::Ctr;
+use super::documents::{self, Place};
 use crate::flavour::Flavour;
 
 /// Where containerd keeps the bundles of tasks.
@@ -89,12 +91,13 @@ impl Ctr<'_> {
         self
     }
 
-    /// Takes a checkpoint of the container `id` by `take`, for which `options` are the options of
-    /// `remapctl plan`; compares if it is a container of our shim.
+    /// Takes a checkpoint of the container `id` into `place` by `take`, for which `options` are the
+    /// options of `remapctl plan`; compares if it is a container of our shim.
     pub(super) fn as_planned(
         &self,
         id: &str,
         options: &[&str],
+        place: Place<'_>,
         take: impl Fn() -> Result<()>,
     ) -> Result<()> {
         if !self.is_ours(id) {
@@ -111,10 +114,18 @@ impl Ctr<'_> {
             Err(error) => Err(format!("{error:#}")),
         };
         if let Err(lie) = compare(&verdict, outcome) {
-            let lie = format!("the plan of {id} was wrong: {lie}");
-            tally().lies.push((self.host.flavour(), lie));
+            self.note(format!("the plan of {id} was wrong: {lie}"));
+        }
+        if result.is_ok()
+            && let Err(wrong) = self.check_documents(place)
+        {
+            self.note(format!("the checkpoint of {id} is wrong: {wrong:#}"));
         }
         result
+    }
+
+    fn note(&self, lie: String) {
+        tally().lies.push((self.host.flavour(), lie));
     }
 
     /// Whether our shim runs the container: it makes this directory when it creates one.
@@ -129,6 +140,9 @@ impl Ctr<'_> {
         let output = command.args(options).arg(id).run()?;
         let parsed = || serde_json::from_slice::<Value>(&output.stdout).ok();
         let document = parsed().unwrap_or_default();
+        if let Some(Err(wrong)) = document.get("plan").map(documents::check_plan) {
+            self.note(format!("what remapctl says of {id} is wrong: {wrong:#}"));
+        }
         let verdict = document.get("verdict").and_then(Value::as_str);
         Ok(match (output.exit_code(), verdict) {
             (0, Some("works")) => Verdict::Works,
