@@ -9,6 +9,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::criu::config::{self, ANNOTATION, USER_ANNOTATION, UserConfig};
+use crate::policy::Policy;
 use crate::private;
 use crate::workdir::WorkDir;
 
@@ -172,7 +173,8 @@ pub fn adopt(bundle: &Path) -> Result<Bundle, AdoptError> {
         path: work.path().to_owned(),
         source,
     })?;
-    config::write(&work.criu_config(), user_config.for_restore())?;
+    let options = Policy::of(&users.annotations).options;
+    config::write(&work.criu_config(), &user_config.for_restore(&options))?;
     edit().map_err(|source| AdoptError::Config {
         path: path.clone(),
         source,

@@ -125,7 +125,7 @@ pub fn checkpoint(
         Phase::Thaw.run(|| freeze.thaw())?;
     }
     if let Held::Captured(captured) = held {
-        seal(&plan, &captured, &request.image_dir, &request.facts)?;
+        seal(&plan, &captured, &request.image_dir, &prepared.facts)?;
     }
     prepared.images.keep();
     Ok(plan)

@@ -5,6 +5,7 @@ use crate::criu::config::{ConfigError, UserConfig};
 use crate::criu::version::CriuVersion;
 use crate::manifest::DumpOptions;
 use crate::obstacle::Ground;
+use crate::policy::Policy;
 
 /// The annotation that lets a checkpoint end a container in which there are exec sessions.
 pub const LOSE_EXEC_SESSIONS: &str = "io.remap.lose-exec-sessions";
@@ -16,10 +17,10 @@ pub struct Intent {
     pub exit: bool,
     /// What CRIU is allowed; a boolean is on if any source says so.
     pub options: DumpOptions,
-    /// The largest ghost file that the user's CRIU configuration allows, in bytes.
+    /// The largest ghost file that an annotation or the user's CRIU configuration allows, in bytes.
     pub ghost_limit_bytes: Option<u64>,
-    /// Processes of exec sessions may be lost ([`LOSE_EXEC_SESSIONS`]).
-    pub lose_exec_sessions: bool,
+    /// What the container's annotations say.
+    pub policy: Policy,
     /// The CRIU at hand, if it says its version.
     pub criu: Option<CriuVersion>,
     /// What else decides about obstacles.
@@ -39,20 +40,15 @@ impl Intent {
         config: &UserConfig,
         criu: Option<CriuVersion>,
     ) -> Result<Self, ConfigError> {
-        let lose = bundle.annotations.get(LOSE_EXEC_SESSIONS);
+        let policy = Policy::of(&bundle.annotations);
+        let configured = config.ghost_limit_bytes()?;
         Ok(Self {
-            exit,
-            options: DumpOptions {
-                tcp_established: request.tcp_established || config.is_on("tcp-established"),
-                ext_unix_sk: request.ext_unix_sk || config.is_on("ext-unix-sk"),
-                shell_job: request.shell_job || config.is_on("shell-job"),
-                file_locks: request.file_locks || config.is_on("file-locks"),
-                ..request.clone()
-            },
-            ghost_limit_bytes: config.ghost_limit_bytes()?,
-            lose_exec_sessions: lose.is_some_and(|value| value == "true"),
+            exit: exit || policy.exit,
+            options: request.or(&config.options()).or(&policy.options),
+            ghost_limit_bytes: policy.ghost_limit_bytes.or(configured),
             criu,
             ground: Ground::look(config),
+            policy,
         })
     }
 }
@@ -79,7 +75,7 @@ mod tests {
         let intent = Intent::new(true, &request, &bundle, &config, None).unwrap();
         assert!(intent.options.tcp_established && intent.options.file_locks);
         assert!(!intent.options.shell_job && !intent.options.ext_unix_sk);
-        assert!(intent.exit && intent.lose_exec_sessions);
+        assert!(intent.exit && intent.policy.lose_exec_sessions);
         assert_eq!(intent.ghost_limit_bytes, Some(2 << 20));
     }
 }

@@ -65,6 +65,8 @@ pub struct Manifest {
 pub struct DumpOptions {
     /// Established TCP connections are in the images.
     pub tcp_established: bool,
+    /// Established TCP connections are closed by the restore.
+    pub tcp_close: bool,
     /// One end of a Unix connection may lie outside.
     pub ext_unix_sk: bool,
     /// The session leader or the terminal lies outside.

@@ -10,10 +10,13 @@ mod mount;
 mod tests;
 
 use std::collections::HashMap;
+use std::path::Path;
 
 use self::fault::FaultKind;
+use crate::bundle::{Bundle, BundleError};
 use crate::criu::config::{USER_ANNOTATION, parse_size};
 use crate::intent::LOSE_EXEC_SESSIONS;
+use crate::manifest::DumpOptions;
 use crate::time_limit;
 
 pub use self::fault::{Fault, PolicyError};
@@ -74,16 +77,8 @@ pub struct Policy {
     pub ghost_limit_bytes: Option<u64>,
     /// A checkpoint ends the container.
     pub exit: bool,
-    /// Established TCP connections go into the images.
-    pub tcp_established: bool,
-    /// Established TCP connections are closed by the restore.
-    pub tcp_close: bool,
-    /// One end of a Unix connection may lie outside.
-    pub ext_unix_sk: bool,
-    /// The session leader or the terminal may lie outside.
-    pub shell_job: bool,
-    /// File locks go into the images.
-    pub file_locks: bool,
+    /// What CRIU is to handle.
+    pub options: DumpOptions,
     /// Processes of exec sessions may be lost.
     pub lose_exec_sessions: bool,
     /// What cannot be used.
@@ -119,14 +114,25 @@ impl Policy {
             carry_limit_bytes,
             ghost_limit_bytes,
             exit: is_on(EXIT),
-            tcp_established: is_on(TCP_ESTABLISHED),
-            tcp_close: is_on(TCP_CLOSE),
-            ext_unix_sk: is_on(EXT_UNIX_SK),
-            shell_job: is_on(SHELL_JOB),
-            file_locks: is_on(FILE_LOCKS),
+            options: DumpOptions {
+                tcp_established: is_on(TCP_ESTABLISHED),
+                tcp_close: is_on(TCP_CLOSE),
+                ext_unix_sk: is_on(EXT_UNIX_SK),
+                shell_job: is_on(SHELL_JOB),
+                file_locks: is_on(FILE_LOCKS),
+                ..DumpOptions::default()
+            },
             lose_exec_sessions: is_on(LOSE_EXEC_SESSIONS),
             faults,
         }
+    }
+
+    /// Reads those of a bundle.
+    ///
+    /// # Errors
+    /// The bundle cannot be read.
+    pub fn load(bundle: &Path) -> Result<Self, BundleError> {
+        Ok(Self::of(&Bundle::load(bundle)?.annotations))
     }
 
     /// Whether all annotations can be used.

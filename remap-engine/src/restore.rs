@@ -11,6 +11,8 @@
 //! | restore | CRIU brings the tasks back | [`HalfRestored`] ends them, and the runtime forgets the container | by its note ([`end_tasks`]) |
 //! | commit | gives up the old contents | is not undone: the tasks run | the bundle goes, and the stash with it |
 
+mod config;
+
 use std::collections::HashSet;
 use std::io;
 use std::os::fd::AsFd;
@@ -30,6 +32,8 @@ use crate::sockets;
 use crate::tmpfs_lock::TmpfsLocks;
 use crate::workdir::WorkDir;
 use crate::{time_limit, watchdog};
+
+use self::config::ConfigForRestore;
 
 /// By which journals are found in the directory of the stashes.
 const JOURNAL_EXTENSION: &str = "json";
@@ -121,6 +125,7 @@ fn run(
         ..
     } = request;
     let limit = time_limit::RESTORE.of(bundle)?;
+    let _config = ConfigForRestore::write(bundle, options)?;
     let half = HalfRestored::begin(&bundle.path, image_dir, work_dir)?;
     let (ended, end) = watchdog::end_signal()?;
     let (watched, restored) = std::thread::scope(|scope| {

@@ -10,6 +10,7 @@ use crate::intent::Intent;
 use crate::manifest::DumpOptions;
 use crate::phase::BoxError;
 use crate::plan::Refusal;
+use crate::policy::Fault;
 use crate::time_limit;
 
 /// The bundle, the user's configuration, and what is asked for.
@@ -54,10 +55,24 @@ impl Terms {
             remedy: "create it anew with this shim".into(),
         });
         let limit = time_limit::check(&self.bundle).err();
-        not_adopted
-            .into_iter()
-            .chain(limit.map(|error| error.refusal()))
-            .collect()
+        let faults = self.intent.policy.faults.iter();
+        let annotations = faults.map(Fault::refusal);
+        let annotations = annotations.chain(limit.map(|error| error.refusal()));
+        let correct = annotations.map(|refusal| self.or_in_the_bundle(refusal));
+        not_adopted.into_iter().chain(correct).collect()
+    }
+}
+
+impl Terms {
+    /// Create lets no such annotation through, but the Create of an earlier build did.
+    fn or_in_the_bundle(&self, refusal: Refusal) -> Refusal {
+        let Refusal { what, remedy } = refusal;
+        let config = self.bundle.path.join("config.json");
+        let remedy = format!(
+            "{remedy}; for this container it can be corrected in {}",
+            config.display()
+        );
+        Refusal { what, remedy }
     }
 }
 
@@ -69,14 +84,18 @@ mod tests {
         let annotations = annotations
             .iter()
             .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
+        let annotations = annotations.collect();
         Terms {
+            intent: Intent {
+                policy: crate::policy::Policy::of(&annotations),
+                ..Intent::default()
+            },
             bundle: Bundle {
                 path: "/b".into(),
                 mounts: vec![],
-                annotations: annotations.collect(),
+                annotations,
             },
             user_config: UserConfig::default(),
-            intent: Intent::default(),
         }
     }
 
@@ -98,5 +117,17 @@ mod tests {
             panic!("{refusals:?}");
         };
         assert!(refusal.what.contains("\"soon\"") && refusal.remedy.contains("seconds"));
+    }
+
+    #[test]
+    fn annotations_that_an_earlier_build_let_through_are_refused() {
+        let adopted = ("org.criu.config", "/b/remap/criu.conf");
+        let refusals = terms(&[adopted, ("io.remap.exit", "1"), ("io.remap.x", "")]).refusals();
+        let [unknown, boolean] = &refusals[..] else {
+            panic!("{refusals:?}");
+        };
+        assert!(unknown.what.contains("io.remap.x"), "{unknown}");
+        assert!(unknown.remedy.contains("/b/config.json"), "{unknown}");
+        assert!(boolean.what.contains("io.remap.exit"), "{boolean}");
     }
 }

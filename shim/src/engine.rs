@@ -147,6 +147,8 @@ fn options_of(criu: &CriuFlags) -> DumpOptions {
         ext_unix_sk: criu.ext_unix_sk,
         shell_job: criu.shell_job,
         file_locks: criu.file_locks,
+        // The runtime has no flag for it: annotations and CRIU's configuration say so.
+        tcp_close: false,
         empty_ns: criu.empty_namespaces.clone(),
         cgroups_mode: None,
     }

@@ -4,6 +4,7 @@ use containerd_shim_protos::ttrpc::{self, Code};
 use remap_engine::{
     bundle::AdoptError,
     phase::{BoxError, Phase, PhaseError, report},
+    policy::PolicyError,
     time_limit::TimeLimitError,
 };
 use thiserror::Error;
@@ -111,6 +112,12 @@ pub(crate) enum TaskError {
     /// An annotation of the bundle.
     #[error(transparent)]
     TimeLimit(#[from] TimeLimitError),
+    /// Annotations of the bundle.
+    #[error(transparent)]
+    Policy(#[from] PolicyError),
+    /// The bundle cannot be read.
+    #[error(transparent)]
+    EngineBundle(#[from] remap_engine::bundle::BundleError),
     /// A checkpoint or a restore.
     #[error("{what} failed{}", .log.as_ref().map(ToString::to_string).unwrap_or_default())]
     Engine {
@@ -204,6 +211,7 @@ impl TaskError {
             Self::Signal { .. }
             | Self::Invalid { .. }
             | Self::TimeLimit(_)
+            | Self::Policy(_)
             | Self::Options(OptionsError::Type { .. } | OptionsError::Decode { .. })
             | Self::Io(IoError::Scheme { .. } | IoError::Input { .. }) => Code::INVALID_ARGUMENT,
             Self::Engine { source, .. } => match source.phase {
@@ -222,6 +230,7 @@ impl TaskError {
                 | IoError::Logger { .. },
             )
             | Self::Bundle(_)
+            | Self::EngineBundle(_)
             | Self::Adopt(_)
             | Self::Mount(_)
             | Self::Reaper(ReaperError::NotAChild { .. } | ReaperError::Kill { .. })

@@ -6,7 +6,7 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use super::prepare::Prepared;
-use super::{CheckpointRequest, Dumper, complete};
+use super::{CheckpointRequest, Dumper, Facts, complete};
 use crate::contents::{CapturedMount, CarriedMounts};
 use crate::criu::config::{self, DumpSettings};
 use crate::criu::running;
@@ -37,7 +37,7 @@ pub(super) fn dump(
 
     let mut held = None;
     let (served, dumped) = run(request, dumper, limit, hold, || {
-        let result = while_held(request, plan, &mounts);
+        let result = while_held(request, &prepared.facts, plan, &mounts);
         let verdict = match result {
             Ok(_) => Verdict::Release,
             Err(_) => Verdict::Veto,
@@ -66,7 +66,7 @@ pub(super) fn dump(
             // CRIU before 3.19 does not run the scripts of a configuration file for runc. The
             // tasks are gone, and what they had on private mounts is as they left it.
             tracing::warn!("CRIU did not call the action script; completing the checkpoint now");
-            while_held(request, plan, &mounts)
+            while_held(request, &prepared.facts, plan, &mounts)
         }
         (None, Ok(())) => {
             Phase::Dump.run(|| served)?;
@@ -136,11 +136,12 @@ pub(super) enum Held {
 /// dump, else only what cannot wait until they run again.
 fn while_held(
     request: &CheckpointRequest,
+    facts: &Facts,
     plan: &RemapPlan,
     mounts: &CarriedMounts,
 ) -> Result<Held, PhaseError> {
     if request.exit {
-        complete(plan, mounts, &request.image_dir, &request.facts)?;
+        complete(plan, mounts, &request.image_dir, facts)?;
         Ok(Held::Complete)
     } else {
         let captured = Phase::Capture.run(|| mounts.capture(&request.image_dir))?;
@@ -156,6 +157,8 @@ impl<'p> ConfigForDump<'p> {
         let settings = DumpSettings {
             action_script: hold.script(),
             ghost_limit_bytes: plan.ghost_limit_bytes,
+            annotated_ghost_limit_bytes: prepared.intent.policy.ghost_limit_bytes,
+            options: prepared.intent.options.clone(),
         };
         let text = prepared.user_config.for_dump(&settings);
         config::write(&prepared.work.criu_config(), &text)?;
@@ -166,9 +169,13 @@ impl<'p> ConfigForDump<'p> {
 impl Drop for ConfigForDump<'_> {
     fn drop(&mut self) {
         let Prepared {
-            user_config, work, ..
+            user_config,
+            work,
+            intent,
+            ..
         } = self.0;
-        if let Err(error) = config::write(&work.criu_config(), user_config.for_restore()) {
+        let text = user_config.for_restore(&intent.policy.options);
+        if let Err(error) = config::write(&work.criu_config(), &text) {
             tracing::warn!(%error, "the CRIU configuration of a dump stays");
         }
     }

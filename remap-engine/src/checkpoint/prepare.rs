@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{CheckpointRequest, FrozenTasks};
+use super::{CheckpointRequest, Facts, FrozenTasks};
 use crate::criu::config::UserConfig;
 use crate::image_dir::ImageDir;
 use crate::intent::Intent;
@@ -24,10 +24,12 @@ pub(super) struct Prepared {
     pub(super) tasks: FrozenTasks,
     /// Where the images go.
     pub(super) images: ImageDir,
+    /// What the manifest records: the options of every source.
+    pub(super) facts: Facts,
     /// What the user configured for CRIU.
     pub(super) user_config: UserConfig,
     /// What the checkpoint is to do.
-    intent: Intent,
+    pub(super) intent: Intent,
     /// How long the dump may take; `None` for as long as it likes.
     pub(super) limit: Option<Duration>,
     /// The engine's directory in the bundle.
@@ -57,9 +59,14 @@ impl Prepared {
         let work = WorkDir::of(&request.bundle);
         private::create_dir(work.path())?;
         let init = Process::pin(request.init_pid)?;
+        let facts = Facts {
+            options: intent.options.clone(),
+            ..facts.clone()
+        };
         Ok(Self {
             tasks: FrozenTasks { bundle, init },
             images: ImageDir::prepare(&request.image_dir, &work.checkpoint_journal())?,
+            facts,
             user_config,
             intent,
             limit,

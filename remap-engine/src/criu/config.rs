@@ -9,6 +9,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::manifest::DumpOptions;
 use crate::private;
 
 /// The annotation that names the configuration file.
@@ -36,8 +37,12 @@ pub struct UserConfig {
 pub struct DumpSettings {
     /// The script that CRIU runs at each stage.
     pub action_script: PathBuf,
-    /// The largest ghost file to be dumped, in bytes.
+    /// The largest ghost file to be dumped, in bytes, if the user's file does not limit them.
     pub ghost_limit_bytes: u64,
+    /// What an annotation limits ghost files to, in bytes: it counts more than the user's file.
+    pub annotated_ghost_limit_bytes: Option<u64>,
+    /// What CRIU is to handle.
+    pub options: DumpOptions,
 }
 
 /// The configuration cannot be read or written.
@@ -112,6 +117,19 @@ impl UserConfig {
             })
     }
 
+    /// What CRIU is to handle.
+    #[must_use]
+    pub fn options(&self) -> DumpOptions {
+        DumpOptions {
+            tcp_established: self.is_on("tcp-established"),
+            tcp_close: self.is_on("tcp-close"),
+            ext_unix_sk: self.is_on("ext-unix-sk"),
+            shell_job: self.is_on("shell-job"),
+            file_locks: self.is_on("file-locks"),
+            ..DumpOptions::default()
+        }
+    }
+
     /// Whether an option without a value is set.
     #[must_use]
     pub fn is_on(&self, option: &str) -> bool {
@@ -139,16 +157,23 @@ impl UserConfig {
     pub fn for_dump(&self, settings: &DumpSettings) -> String {
         let script = settings.action_script.display();
         let mut text = format!("action-script {script}\n{}\nlink-remap\n", self.text);
-        if self.value("ghost-limit").is_none() {
-            text.push_str(&format!("ghost-limit {}\n", settings.ghost_limit_bytes));
+        text.push_str(&settings.options.lines());
+        let unless_users = self.value("ghost-limit").is_none();
+        let unless_users = unless_users.then_some(settings.ghost_limit_bytes);
+        if let Some(limit) = settings.annotated_ghost_limit_bytes.or(unless_users) {
+            text.push_str(&format!("ghost-limit {limit}\n"));
         }
         text
     }
 
-    /// The text of the file for a restore.
+    /// The text of the file for a restore that is to handle `options`.
     #[must_use]
-    pub fn for_restore(&self) -> &str {
-        &self.text
+    pub fn for_restore(&self, options: &DumpOptions) -> String {
+        let lines = options.lines();
+        if lines.is_empty() {
+            return self.text.clone();
+        }
+        format!("{}\n{lines}", self.text)
     }
 }
 
@@ -191,6 +216,8 @@ mod tests {
         DumpSettings {
             action_script: "/b/remap/remap-hook".into(),
             ghost_limit_bytes: 5 << 20,
+            annotated_ghost_limit_bytes: None,
+            options: DumpOptions::default(),
         }
     }
 
@@ -203,7 +230,25 @@ mod tests {
         assert!(text.contains("\naction-script /opt/mine\n"));
         assert!(text.ends_with("\nlink-remap\n"));
         assert_eq!(text.matches("ghost-limit").count(), 1);
-        assert!(!user.for_restore().contains("remap-hook"));
+        let none = DumpOptions::default();
+        assert!(!user.for_restore(&none).contains("remap-hook"));
+    }
+
+    #[test]
+    fn what_annotations_say_comes_on_top_of_what_the_user_set() {
+        let user = config("shell-job\nghost-limit 2M");
+        let mut settings = settings();
+        settings.options.file_locks = true;
+        settings.annotated_ghost_limit_bytes = Some(7);
+        let text = user.for_dump(&settings);
+        assert!(
+            text.ends_with("shell-job\nghost-limit 2M\nlink-remap\nfile-locks\nghost-limit 7\n"),
+            "{text}"
+        );
+        assert_eq!(
+            user.for_restore(&settings.options),
+            "shell-job\nghost-limit 2M\nfile-locks\n"
+        );
     }
 
     #[test]
@@ -224,10 +269,7 @@ mod tests {
             UserConfig::default()
         );
         std::fs::write(&path, "shell-job\n").unwrap();
-        assert_eq!(
-            UserConfig::load(path.to_str()).unwrap().for_restore(),
-            "shell-job\n"
-        );
+        assert_eq!(UserConfig::load(path.to_str()).unwrap().text, "shell-job\n");
         assert_eq!(UserConfig::load(Some("")).unwrap(), UserConfig::default());
     }
 

@@ -57,7 +57,8 @@ impl RemapPlan {
     /// What an end of the container with the checkpoint would lose: the tasks that `exec` put into
     /// it, which CRIU does not dump.
     fn lost_at_exit(&self, intent: &Intent) -> Option<Refusal> {
-        let lost = intent.exit && !intent.lose_exec_sessions && !self.exec_sessions.is_empty();
+        let lost =
+            intent.exit && !intent.policy.lose_exec_sessions && !self.exec_sessions.is_empty();
         lost.then(|| Refusal {
             what: format!(
                 "it is to end with the checkpoint, and processes of exec sessions would be lost: {}",

@@ -288,10 +288,8 @@ fn exec_sessions_are_in_the_way_of_an_exit_only() {
     let refused = plan.refusals(&exit);
     let refusal = refused[0].to_string();
     assert!(refusal.contains("pid 9 (bash)") && refusal.contains(LOSE_EXEC_SESSIONS));
-    let allowed = Intent {
-        lose_exec_sessions: true,
-        ..exit
-    };
+    let mut allowed = exit;
+    allowed.policy.lose_exec_sessions = true;
     assert_eq!(plan.refusals(&allowed), vec![]);
 }
 

@@ -22,7 +22,7 @@ impl RemapPlan {
 
     /// Exec sessions that are not in the way.
     fn sessions_warning(&self, intent: &Intent) -> Option<String> {
-        let in_the_way = intent.exit && !intent.lose_exec_sessions;
+        let in_the_way = intent.exit && !intent.policy.lose_exec_sessions;
         if self.exec_sessions.is_empty() || in_the_way {
             return None;
         }
@@ -150,11 +150,9 @@ mod tests {
             command: "bash".into(),
         });
         let warnings = |exit, lose_exec_sessions| {
-            plan.warnings(&Intent {
-                exit,
-                lose_exec_sessions,
-                ..Intent::default()
-            })
+            let mut intent = Intent::default();
+            (intent.exit, intent.policy.lose_exec_sessions) = (exit, lose_exec_sessions);
+            plan.warnings(&intent)
         };
         assert!(warnings(false, false)[0].contains("go on here: pid 9 (bash)"));
         assert!(warnings(true, true)[0].contains("are lost: pid 9 (bash)"));

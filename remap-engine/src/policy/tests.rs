@@ -95,7 +95,7 @@ fn what_is_wrong_is_said_with_what_is_right() {
 fn what_is_right_counts_beside_what_is_wrong() {
     let both = policy(&[(MOUNTS, "/a=carry;/b=?"), (EXIT, "true"), (SHELL_JOB, "1")]);
     assert_eq!(both.overrides.len(), 1);
-    assert!(both.exit && !both.shell_job);
+    assert!(both.exit && !both.options.shell_job);
     let error = both.check().unwrap_err().to_string();
     assert!(
         error.contains("\"/b=?\"") && error.contains("; also: "),

@@ -12,6 +12,7 @@ use containerd_shim_protos::{
     protobuf::{Message, UnknownValueRef},
     shim::oci::CheckpointOptions,
 };
+use remap_engine::policy::Policy;
 use tokio::time;
 
 use super::pause;
@@ -50,7 +51,7 @@ pub(super) async fn checkpoint(
     requester: Requester,
 ) -> Result<Empty, TaskError> {
     let container = shim.container(&request.id)?;
-    let options = options::decode::<CheckpointOptions>(
+    let mut options = options::decode::<CheckpointOptions>(
         request.options.as_ref(),
         "containerd.runc.v1.CheckpointOptions",
     )?
@@ -61,6 +62,8 @@ pub(super) async fn checkpoint(
             why: "it is empty".into(),
         });
     }
+    // The other options that annotations set are the engine's business.
+    options.exit |= Policy::load(container.bundle.path())?.exit;
     let permit = container.begin(Op::Checkpoint).await?;
     let before = permit.before();
     let pause = ClientsPause::of(&container, before, &request.path);

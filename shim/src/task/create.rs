@@ -7,7 +7,7 @@ use std::{
 };
 
 use containerd_shim_protos::api::{CreateTaskRequest, CreateTaskResponse};
-use remap_engine::time_limit;
+use remap_engine::{policy::Policy, time_limit};
 
 use crate::{
     bundle::{self, Bundle},
@@ -75,6 +75,13 @@ fn prepare(shim: &Shim, request: &CreateTaskRequest) -> Result<Container, TaskEr
     let checkpoint = [&request.checkpoint, &options.criu_image_path]
         .into_iter()
         .find(|path| !path.is_empty());
+    if let Err(error) = Policy::of(&adopted.annotations).check() {
+        // An earlier build let it through: a checkpoint that it took must not be lost for that.
+        if checkpoint.is_none() {
+            return Err(error.into());
+        }
+        tracing::warn!(id = request.id, %error, "the container cannot be checkpointed again");
+    }
     let stdio = Stdio {
         stdin: request.stdin.clone(),
         stdout: request.stdout.clone(),

@@ -47,7 +47,7 @@ fn forbids(kind: &Kind, intent: &Intent, criu: CriuVersion) -> bool {
         Kind::UnknownMount | Kind::Covered | Kind::MessageQueue => !ground.has_external,
         Kind::SocketOptions => criu < SOCKET_OPTIONS,
         Kind::SocketProtocol { protocol } => !ICMP.contains(protocol) || criu < SOCKET_OPTIONS,
-        Kind::TcpConnection => !options.tcp_established && !ground.closes_tcp,
+        Kind::TcpConnection => !options.tcp_established && !options.tcp_close && !ground.closes_tcp,
         Kind::PendingConnections => !ground.skips_in_flight,
         Kind::UnixOutside { reconnects } => {
             let may = options.ext_unix_sk && *reconnects;
@@ -130,7 +130,7 @@ fn said(kind: &Kind) -> (String, String) {
         ),
         Kind::TcpConnection => (
             "a TCP connection is open".into(),
-            "allow tcp-established (in the CRIU configuration that the annotation org.criu.config names), or end the connection before the checkpoint".into(),
+            "allow tcp-established (by the annotation io.remap.tcp-established, or in the CRIU configuration that org.criu.config names), or end the connection before the checkpoint".into(),
         ),
         Kind::PendingConnections => (
             "a TCP listener has connections that the application has not accepted yet".into(),
@@ -139,14 +139,14 @@ fn said(kind: &Kind) -> (String, String) {
         Kind::UnixOutside { reconnects } => (
             "a Unix socket is connected to a process outside the container".into(),
             if *reconnects {
-                "allow ext-unix-sk (in the CRIU configuration that the annotation org.criu.config names), or end the connection before the checkpoint".into()
+                "allow ext-unix-sk (by the annotation io.remap.ext-unix-sk, or in the CRIU configuration that org.criu.config names), or end the connection before the checkpoint".into()
             } else {
                 "end the connection before the checkpoint".into()
             },
         ),
         Kind::FileLock => (
             "a file lock or a lease is held".into(),
-            "allow file-locks (ctr container checkpoint does so), if nobody outside the container uses the files, or have it released before the checkpoint".into(),
+            "allow file-locks (ctr container checkpoint does so; or by the annotation io.remap.file-locks), if nobody outside the container uses the files, or have it released before the checkpoint".into(),
         ),
         Kind::ForeignSession => (
             "a process belongs to a session that was begun outside the container".into(),
