@@ -24,6 +24,9 @@ pub const BUSYBOX_IMAGE: &str = "remap.test/busybox:1";
 /// The name under which `ctr image import` stores the image of [`python`].
 pub const PYTHON_IMAGE: &str = "remap.test/python:1";
 
+/// The name under which `ctr image import` stores the image of [`fidelity`].
+pub const FIDELITY_IMAGE: &str = "remap.test/fidelity:1";
+
 /// Where [`python`] puts the workload scripts, inside the image.
 pub const WORKLOAD_DIR: &str = "/workload";
 
@@ -67,4 +70,20 @@ pub fn python(tree: &Path, workloads: &Path, out: &Path) -> Result<String> {
     let env = ["PYTHONDONTWRITEBYTECODE=1"];
     layout::write(&layer, PYTHON_IMAGE, &env, out)
         .with_context(|| format!("write the Python image {}", out.display()))
+}
+
+/// Builds the image of the fidelity suite's own workloads: busybox, and `program`, which must be
+/// static, as `/usr/bin/remap-fidelity`.
+///
+/// The archive appears at `out` only when it is complete. Returns the manifest's digest.
+///
+/// # Errors
+/// A file cannot be read, or `out` cannot be written; `out` is then as it was before.
+pub fn fidelity(tree: &Path, program: &Path, out: &Path) -> Result<String> {
+    let mut layer = Layer::default();
+    rootfs::add_skeleton(&mut layer);
+    rootfs::add_busybox(&mut layer, tree)?;
+    layer.copy("usr/bin/remap-fidelity", program);
+    layout::write(&layer, FIDELITY_IMAGE, &[], out)
+        .with_context(|| format!("write the fidelity image {}", out.display()))
 }

@@ -26,11 +26,13 @@
 //! ```
 
 mod cache;
+mod cargo;
 pub mod containerd;
 mod copy;
 pub mod ctr;
 pub mod exec;
 mod failing_fs;
+pub mod fidelity;
 mod flavour;
 mod host;
 pub mod image;

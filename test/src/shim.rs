@@ -5,13 +5,12 @@ mod api;
 
 use std::env;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
-use serde_json::Value;
 
 pub use api::Api;
 
+use crate::cargo;
 use crate::containerd::{DROP_IN_DIR, SIDE_BY_SIDE_DIR};
 use crate::host::Host;
 
@@ -54,31 +53,9 @@ pub fn release_binary() -> Result<PathBuf> {
 }
 
 fn build(flags: &[&str]) -> Result<PathBuf> {
-    let output = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
-        .args([
-            "build",
-            "--package",
-            NAME,
-            "--bins",
-            "--message-format=json-render-diagnostics",
-        ])
-        .args(flags)
-        .current_dir(env!("CARGO_MANIFEST_DIR"))
-        .stderr(Stdio::inherit())
-        .output()
-        .context("cannot run cargo")?;
-    ensure!(
-        output.status.success(),
-        "cannot build {NAME}: cargo ends with {}",
-        output.status
-    );
-    output
-        .stdout
-        .split(|&byte| byte == b'\n')
-        .filter_map(|line| serde_json::from_slice::<Value>(line).ok())
-        .filter_map(|message| message.get("executable")?.as_str().map(PathBuf::from))
-        .find(|path| path.ends_with(NAME))
-        .with_context(|| format!("cargo built {NAME} and did not say where"))
+    let mut args = vec!["build", "--package", NAME, "--bins"];
+    args.extend(flags);
+    cargo::build(NAME, &args, &[])
 }
 
 /// Puts the shim `binary` into `host`, and `remapctl`, which is beside it.

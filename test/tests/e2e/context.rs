@@ -50,6 +50,11 @@ impl<'s> Context<'s> {
         &self.stage.tree
     }
 
+    /// The scenario's name, `FLAVOUR::FILE::FUNCTION::RUNTIME`.
+    pub(crate) fn name(&self) -> &str {
+        self.name
+    }
+
     /// The runtime for the scenario's containers; containerd is ready for it.
     pub(crate) fn runtime(&self) -> Runtime {
         self.runtime

@@ -44,6 +44,7 @@ mod dump_failure;
 mod exit;
 mod exported;
 mod failing;
+mod fidelity;
 mod freeze;
 mod host_end;
 mod hosts;
@@ -98,6 +99,7 @@ const SCENARIOS: &[&[Scenario]] = &[
     injected::SCENARIOS,
     failing::SCENARIOS,
     user_conf::SCENARIOS,
+    fidelity::SCENARIOS,
 ];
 
 fn main() -> ExitCode {
@@ -112,6 +114,11 @@ fn main() -> ExitCode {
     skips::print();
     if let Some(summary) = truth::summary() {
         println!("{summary}");
+    }
+    match fidelity::report::write() {
+        Ok(Some((table, path))) => println!("\n{table}\nfidelity table: {}", path.display()),
+        Ok(None) => {}
+        Err(error) => eprintln!("{error:#}"),
     }
     conclusion.exit_code()
 }

@@ -1,0 +1,226 @@
+//! Names that are allowed and seldom seen, and inodes that are no files.
+
+use std::convert::Infallible;
+use std::ffi::OsStr;
+use std::fs;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, ensure};
+use nix::fcntl::OFlag;
+use nix::sys::stat::{Mode, SFlag, mknod};
+use nix::unistd::mkfifo;
+
+use super::List;
+use crate::file::{
+    Life, create, open_as, pattern, watch_absence, watch_list, watch_name, watch_open,
+};
+use crate::role::Role;
+
+pub(super) const LIST: List = &[
+    ("odd-names", odd_names),
+    ("deleted-suffix", deleted_suffix),
+    ("fifo", fifo),
+    ("fifo-deleted", fifo_deleted),
+    ("symlinks", symlinks),
+    ("directories", directories),
+    ("cwd", cwd),
+    ("cwd-deleted", cwd_deleted),
+    ("devices", devices),
+];
+
+const SHM: &str = "/dev/shm";
+
+fn in_shm(name: &[u8]) -> PathBuf {
+    Path::new(SHM).join(OsStr::from_bytes(name))
+}
+
+/// Each is open under its name.
+fn odd_names(_: &[String]) -> Result<Infallible> {
+    let mut role = Role::lead()?;
+    let longest = [b'n'; 255];
+    let names: [&[u8]; 9] = [
+        b"with space",
+        b"new\nline",
+        b"bytes \xff\xfe\x80",
+        br"back\040slash",
+        b" leading",
+        b"trailing ",
+        "\u{1f980}".as_bytes(),
+        b"-rf",
+        &longest,
+    ];
+    for (index, name) in names.into_iter().enumerate() {
+        let path = in_shm(name);
+        let file = create(&path, &pattern(&index.to_string(), 5000))?;
+        watch_open(role.watch(), &format!("number {index}"), file, Life::Still);
+        watch_name(role.watch(), path, Life::Still);
+    }
+    watch_list(role.watch(), SHM);
+    role.run()
+}
+
+/// Names that end as the kernel writes a deleted one: alive, gone, and one beside the other.
+fn deleted_suffix(_: &[String]) -> Result<Infallible> {
+    let mut role = Role::lead()?;
+    let alive = create("/dev/shm/alive (deleted)", &pattern("alive", 5000))?;
+    let gone = create("/dev/shm/gone (deleted)", &pattern("gone", 5000))?;
+    fs::remove_file("/dev/shm/gone (deleted)")?;
+    // What the kernel shows for the first is the name of the second.
+    let first = create("/dev/shm/twin", &pattern("first", 5000))?;
+    fs::remove_file("/dev/shm/twin")?;
+    let second = create("/dev/shm/twin (deleted)", &pattern("second", 5000))?;
+    for (label, file) in [
+        ("alive", alive),
+        ("gone", gone),
+        ("first", first),
+        ("second", second),
+    ] {
+        watch_open(role.watch(), label, file, Life::Still);
+    }
+    for name in ["alive (deleted)", "twin (deleted)"] {
+        watch_name(role.watch(), in_shm(name.as_bytes()), Life::Still);
+    }
+    watch_list(role.watch(), SHM);
+    role.run()
+}
+
+/// With data in it, open for both directions, and one that nobody has open.
+fn fifo(_: &[String]) -> Result<Infallible> {
+    hold_fifo(false)
+}
+
+/// The same without a name.
+fn fifo_deleted(_: &[String]) -> Result<Infallible> {
+    hold_fifo(true)
+}
+
+fn hold_fifo(is_deleted: bool) -> Result<Infallible> {
+    let mut role = Role::lead()?;
+    mkfifo("/dev/shm/idle", Mode::from_bits_truncate(0o622))?;
+    watch_name(role.watch(), "/dev/shm/idle", Life::Still);
+    mkfifo("/dev/shm/fifo", Mode::from_bits_truncate(0o600))?;
+    let fifo = open_as("/dev/shm/fifo", OFlag::O_RDWR | OFlag::O_NONBLOCK)?;
+    nix::unistd::write(fifo, b"before")?;
+    if is_deleted {
+        fs::remove_file("/dev/shm/fifo")?;
+        watch_absence(role.watch(), "/dev/shm/fifo");
+    } else {
+        watch_name(role.watch(), "/dev/shm/fifo", Life::Live);
+    }
+    watch_open(role.watch(), "fifo", fifo, Life::Live);
+    role.check("what is in the pipe", move |_| {
+        let mut bytes = [0; 100];
+        let read = nix::unistd::read(fifo, &mut bytes)?;
+        let read = bytes.get(..read).unwrap_or_default();
+        ensure!(read == b"before", "it has {read:?}");
+        nix::unistd::write(fifo, b"before")?;
+        Ok(())
+    });
+    role.run()
+}
+
+/// That lead somewhere, nowhere, to themselves, and out of the mount.
+fn symlinks(_: &[String]) -> Result<Infallible> {
+    let mut role = Role::lead()?;
+    create("/dev/shm/file", b"target")?;
+    for (name, target) in [
+        ("to-file", b"file".as_slice()),
+        ("nowhere", b"nothing \xff"),
+        ("self", b"self"),
+        ("out", b"/etc/passwd"),
+        ("up", b"../../etc"),
+        ("long", &[b'l'; 4000]),
+    ] {
+        let path = in_shm(name.as_bytes());
+        symlink(OsStr::from_bytes(target), &path)?;
+        watch_name(role.watch(), path, Life::Still);
+    }
+    role.run()
+}
+
+/// Open, empty, deep, and unreadable ones.
+fn directories(_: &[String]) -> Result<Infallible> {
+    let mut role = Role::lead()?;
+    let mut deep = PathBuf::from(SHM);
+    for level in 0..40 {
+        deep.push(format!("level-{level}"));
+    }
+    fs::create_dir_all(&deep)?;
+    let file = create(deep.join("file"), b"deep")?;
+    for name in ["empty", "closed", "open"] {
+        fs::create_dir(in_shm(name.as_bytes()))?;
+    }
+    create("/dev/shm/closed/file", b"closed")?;
+    fs::set_permissions(
+        "/dev/shm/closed",
+        std::os::unix::fs::PermissionsExt::from_mode(0o0),
+    )?;
+    let open = open_as("/dev/shm/open", OFlag::O_RDONLY | OFlag::O_DIRECTORY)?;
+    watch_open(role.watch(), "deep", file, Life::Still);
+    watch_open(role.watch(), "open", open, Life::Still);
+    for name in ["empty", "closed", "open", "closed/file"] {
+        watch_name(role.watch(), in_shm(name.as_bytes()), Life::Still);
+    }
+    watch_list(role.watch(), SHM);
+    role.run()
+}
+
+/// The working directory of one process, and the open directory of another, and the root of a
+/// third.
+fn cwd(_: &[String]) -> Result<Infallible> {
+    let mut role = Role::lead()?;
+    fs::create_dir_all("/dev/shm/d/e")?;
+    create("/dev/shm/d/e/file", b"relative")?;
+    role.fork("01-root", |mut role| {
+        // The files by which it is asked are reached no more; so it has them open before.
+        std::env::set_current_dir("/dev/shm/d")?;
+        watch_name(role.watch(), "e/file", Life::Still);
+        role.run()
+    })?;
+    std::env::set_current_dir("/dev/shm/d/e")?;
+    watch_name(role.watch(), "file", Life::Still);
+    watch_cwd(&mut role);
+    role.run()
+}
+
+/// A working directory that has been removed.
+fn cwd_deleted(_: &[String]) -> Result<Infallible> {
+    let mut role = Role::lead()?;
+    fs::create_dir_all("/dev/shm/d/e")?;
+    std::env::set_current_dir("/dev/shm/d/e")?;
+    fs::remove_dir("/dev/shm/d/e")?;
+    watch_cwd(&mut role);
+    watch_list(role.watch(), SHM);
+    role.run()
+}
+
+fn watch_cwd(role: &mut Role) {
+    role.watch().fact("the working directory", || {
+        let link = fs::read_link("/proc/self/cwd")?;
+        let links =
+            fs::metadata(".").map(|metadata| std::os::unix::fs::MetadataExt::nlink(&metadata));
+        Ok(format!("{link:?} {links:?}"))
+    });
+}
+
+/// Nodes of devices among the files, and open ones that CRIU knows.
+fn devices(_: &[String]) -> Result<Infallible> {
+    let mut role = Role::lead()?;
+    let mode = Mode::from_bits_truncate(0o640);
+    for (name, kind, (major, minor)) in [
+        ("null", SFlag::S_IFCHR, (1, 3)),
+        ("disk", SFlag::S_IFBLK, (7, 200)),
+    ] {
+        let path = in_shm(name.as_bytes());
+        mknod(&path, kind, mode, nix::sys::stat::makedev(major, minor))
+            .with_context(|| format!("mknod {name}"))?;
+        watch_name(role.watch(), path, Life::Still);
+    }
+    for name in ["/dev/null", "/dev/zero", "/dev/urandom"] {
+        let device = open_as(name, OFlag::O_RDONLY)?;
+        watch_open(role.watch(), name, device, Life::Live);
+    }
+    role.run()
+}

@@ -1,0 +1,98 @@
+//! The table of what came of it.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::path::PathBuf;
+use std::process::Command;
+use std::sync::{Mutex, PoisonError};
+
+use anyhow::{Context as _, Result};
+use remap_test::{Flavour, Runtime};
+
+use super::{TABLES, Workload};
+use crate::context::Context;
+
+/// So much is shown of a reason.
+const SHOWN: usize = 110;
+
+/// What came of a workload on a flavour with a runtime.
+static NOTES: Mutex<BTreeMap<Key, String>> = Mutex::new(BTreeMap::new());
+
+type Key = (&'static str, String, String);
+
+/// Notes what came of it; shown with its first line only.
+pub(super) fn note(context: &Context, workload: &Workload, text: &str) {
+    let key = key(workload, context.flavour(), context.runtime());
+    let mut notes = NOTES.lock().unwrap_or_else(PoisonError::into_inner);
+    notes.insert(key, text.to_owned());
+}
+
+/// Writes the table to a file below `target`, if there was a workload, and returns its text and
+/// where it is.
+pub(crate) fn write() -> Result<Option<(String, PathBuf)>> {
+    let notes = NOTES.lock().unwrap_or_else(PoisonError::into_inner);
+    if notes.is_empty() {
+        return Ok(None);
+    }
+    let mut text = format!("{}\n\n", heading());
+    text += "| workload | class | what it holds | remap, trixie | stock, trixie | remap, forky | stock, forky |\n";
+    text += "|---|---|---|---|---|---|---|\n";
+    for workload in TABLES.iter().copied().flatten() {
+        let cell = |flavour, runtime| {
+            let note = notes.get(&key(workload, flavour, runtime));
+            note.map_or_else(|| "–".to_owned(), |note| shown(note))
+        };
+        let cells = [
+            cell(Flavour::Trixie, Runtime::Remap),
+            cell(Flavour::Trixie, Runtime::Stock),
+            cell(Flavour::Forky, Runtime::Remap),
+            cell(Flavour::Forky, Runtime::Stock),
+        ];
+        if cells.iter().any(|cell| cell != "–") {
+            let (name, class, holds) = (workload.name(), workload.class, workload.holds);
+            let cells = cells.join(" | ");
+            let _ = writeln!(text, "| {name} | {class} | {holds} | {cells} |");
+        }
+    }
+    let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("fidelity.md");
+    std::fs::write(&path, &text).with_context(|| format!("cannot write {}", path.display()))?;
+    Ok(Some((text, path)))
+}
+
+/// When, of what, and on what.
+fn heading() -> String {
+    let said = |program: &str, args: &[&str]| {
+        let output = Command::new(program).args(args).output().ok();
+        let text = output.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned());
+        text.filter(|text| !text.is_empty())
+            .unwrap_or_else(|| "unknown".to_owned())
+    };
+    let on = Flavour::ALL.map(|flavour| {
+        let versions = flavour.versions();
+        format!(
+            "{flavour} with containerd {}, runc {}, CRIU {}",
+            versions.containerd, versions.runc, versions.criu
+        )
+    });
+    format!(
+        "Fidelity suite, {}, revision {}, kernel {}; {}",
+        said("date", &["-u", "+%F"]),
+        said("git", &["describe", "--always", "--dirty"]),
+        said("uname", &["-r"]),
+        on.join("; ")
+    )
+}
+
+/// A cell: the reason in one line, cut, and harmless in a table.
+fn shown(note: &str) -> String {
+    let line = note.split_whitespace().collect::<Vec<_>>().join(" ");
+    let mut cut: String = line.chars().take(SHOWN).collect();
+    if cut.len() < line.len() {
+        cut += "…";
+    }
+    cut.replace('|', "\\|").replace('<', "&lt;")
+}
+
+fn key(workload: &Workload, flavour: Flavour, runtime: Runtime) -> Key {
+    (workload.scenario, flavour.to_string(), runtime.to_string())
+}

@@ -1,0 +1,21 @@
+//! POSIX semaphores.
+
+use super::{Class, Stock, Workload};
+
+pub(super) const WORKLOADS: &[Workload] = &[
+    Workload::new(
+        "fidelity::sem_creator_first",
+        Class::Carried,
+        "a semaphore of sem_open(3); CRIU meets the creator first",
+        &["sem-creator-first"],
+    )
+    .stock(Stock::NoDump)
+    .by_default(),
+    Workload::new(
+        "fidelity::sem_peer_first",
+        Class::Carried,
+        "the same; CRIU meets the peer first",
+        &["sem-peer-first"],
+    )
+    .stock(Stock::NoRestore),
+];
