@@ -9,6 +9,7 @@
 mod layer;
 mod layout;
 mod rootfs;
+mod software;
 #[cfg(test)]
 mod tests;
 
@@ -16,6 +17,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 
+use crate::software::Software;
 use layer::Layer;
 
 /// The name under which `ctr image import` stores the image of [`busybox`].
@@ -86,4 +88,24 @@ pub fn fidelity(tree: &Path, program: &Path, out: &Path) -> Result<String> {
     layer.copy("usr/bin/remap-fidelity", program);
     layout::write(&layer, FIDELITY_IMAGE, &[], out)
         .with_context(|| format!("write the fidelity image {}", out.display()))
+}
+
+/// Builds the image of `software`: as [`python`], with the programs and libraries of that software
+/// besides. Its name is [`Software::image`].
+///
+/// `tree` is the root of the software's own tree ([`crate::Tree::of_software`]). The
+/// archive appears at `out` only when it is complete. Returns the manifest's digest.
+///
+/// # Errors
+/// As for [`python`].
+pub fn software(tree: &Path, software: Software, workloads: &Path, out: &Path) -> Result<String> {
+    let mut layer = Layer::default();
+    rootfs::add_skeleton(&mut layer);
+    rootfs::add_busybox(&mut layer, tree)?;
+    rootfs::add_python(&mut layer, tree)?;
+    software::add(&mut layer, tree, software)?;
+    rootfs::add_workloads(&mut layer, workloads)?;
+    let env = ["PYTHONDONTWRITEBYTECODE=1"];
+    layout::write(&layer, software.image(), &env, out)
+        .with_context(|| format!("write the image of {software}, {}", out.display()))
 }

@@ -42,6 +42,7 @@ pub mod logs;
 mod mirror;
 pub mod schema;
 pub mod shim;
+mod software;
 mod tree;
 pub mod wait;
 
@@ -54,4 +55,5 @@ pub use flavour::{Flavour, Versions};
 pub use host::Host;
 pub use leftovers::Baseline;
 pub use link::Link;
+pub use software::Software;
 pub use tree::Tree;

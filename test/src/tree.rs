@@ -1,4 +1,5 @@
-//! Debian trees: the read-only lower layer of every host, built once per machine.
+//! Debian trees, built once per machine: the read-only lower layer of every host, and what the
+//! images with real software are made of.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -9,6 +10,7 @@ use nix::fcntl::{Flock, FlockArg};
 use sha2::{Digest, Sha256};
 
 use crate::flavour::Flavour;
+use crate::software::Software;
 use crate::{cache, mirror};
 
 /// What a host has besides the essential packages.
@@ -50,6 +52,30 @@ impl Tree {
     /// # Errors
     /// The cache cannot be written, no mirror is known, or mmdebstrap fails.
     pub fn prepare(flavour: Flavour) -> Result<Self> {
+        Self::of(&Recipe {
+            flavour,
+            name: flavour.to_string(),
+            variant: "minbase",
+            packages: PACKAGES,
+        })
+    }
+
+    /// The packages of `software` and of what they depend on, unpacked and not set up: no host
+    /// can be made of it, but an image. Built as [`Self::prepare`] builds a host's.
+    ///
+    /// # Errors
+    /// As for [`Self::prepare`].
+    pub fn of_software(flavour: Flavour, software: Software) -> Result<Self> {
+        Self::of(&Recipe {
+            flavour,
+            name: format!("{flavour}-{software}"),
+            variant: "extract",
+            packages: &software.packages(),
+        })
+    }
+
+    fn of(recipe: &Recipe) -> Result<Self> {
+        let flavour = recipe.flavour;
         let trees = cache::dir().join("trees");
         fs::create_dir_all(&trees).with_context(|| {
             format!(
@@ -58,11 +84,12 @@ impl Tree {
                 cache::CACHE_VARIABLE
             )
         })?;
-        let root = trees.join(format!("{flavour}-{}", recipe_digest(flavour)));
+        let name = &recipe.name;
+        let root = trees.join(format!("{name}-{}", recipe.digest()));
         if !root.exists() {
-            let _lock = lock(&trees.join(format!("{flavour}.lock")))?;
+            let _lock = lock(&trees.join(format!("{name}.lock")))?;
             if !root.exists() {
-                build(flavour, &trees, &root)?;
+                build(recipe, &trees, &root)?;
             }
         }
         Ok(Self { flavour, root })
@@ -90,19 +117,21 @@ fn lock(path: &Path) -> Result<Flock<File>> {
 }
 
 /// Builds beside `root` and renames, so that `root` is a whole tree if it exists.
-fn build(flavour: Flavour, trees: &Path, root: &Path) -> Result<()> {
+fn build(recipe: &Recipe, trees: &Path, root: &Path) -> Result<()> {
+    let Recipe { flavour, name, .. } = recipe;
     let mirror = mirror::find()?;
-    let partial = trees.join(format!("{flavour}.partial"));
+    let partial = trees.join(format!("{name}.partial"));
     if partial.exists() {
         fs::remove_dir_all(&partial)
             .with_context(|| format!("cannot remove {}", partial.display()))?;
     }
-    eprintln!("building the {flavour} tree from {mirror} (once per machine)");
+    eprintln!("building the {name} tree from {mirror} (once per machine)");
 
     let mut command = Command::new("mmdebstrap");
     command
-        .args(["--quiet", "--mode=root", "--variant=minbase"])
-        .arg(format!("--include={}", PACKAGES.join(",")))
+        .args(["--quiet", "--mode=root"])
+        .arg(format!("--variant={}", recipe.variant))
+        .arg(format!("--include={}", recipe.packages.join(",")))
         .args([
             "--dpkgopt=path-exclude=/usr/share/doc/*",
             "--dpkgopt=path-exclude=/usr/share/man/*",
@@ -118,7 +147,7 @@ fn build(flavour: Flavour, trees: &Path, root: &Path) -> Result<()> {
         .context("cannot run mmdebstrap; install the package of that name")?;
     ensure!(
         output.status.success(),
-        "mmdebstrap cannot build {flavour} from {mirror}: {}\n{}",
+        "mmdebstrap cannot build {name} from {mirror}: {}\n{}",
         output.status,
         String::from_utf8_lossy(&output.stderr)
     );
@@ -126,14 +155,25 @@ fn build(flavour: Flavour, trees: &Path, root: &Path) -> Result<()> {
         .with_context(|| format!("cannot rename {} to {}", partial.display(), root.display()))
 }
 
-/// Changes whenever the tree would come out different, so that a stale one is not
-/// used. (Newer versions in the suite do not count: remove the tree for those.)
-fn recipe_digest(flavour: Flavour) -> String {
-    let recipe = format!("{RECIPE} {flavour} {}", PACKAGES.join(","));
-    let digest = Sha256::digest(recipe.as_bytes());
-    digest
-        .iter()
-        .take(6)
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
+/// What a tree is made of.
+struct Recipe<'r> {
+    flavour: Flavour,
+    name: String,
+    /// What mmdebstrap(1) calls so.
+    variant: &'static str,
+    packages: &'r [&'r str],
+}
+
+impl Recipe<'_> {
+    /// Changes whenever the tree would come out different, so that a stale one is not
+    /// used. (Newer versions in the suite do not count: remove the tree for those.)
+    fn digest(&self) -> String {
+        let recipe = format!("{RECIPE} {} {}", self.name, self.packages.join(","));
+        let digest = Sha256::digest(recipe.as_bytes());
+        digest
+            .iter()
+            .take(6)
+            .map(|byte| format!("{byte:02x}"))
+            .collect()
+    }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, bail, ensure};
@@ -100,7 +100,12 @@ pub(super) fn add_python(layer: &mut Layer, tree: &Path) -> Result<()> {
             programs.push(module);
         }
     }
-    for path in shared_libraries(tree, &programs)? {
+    add_libraries(layer, tree, &programs)
+}
+
+/// The dynamic loader and all shared libraries that `programs` (of the tree) need.
+pub(super) fn add_libraries(layer: &mut Layer, tree: &Path, programs: &[PathBuf]) -> Result<()> {
+    for path in shared_libraries(tree, programs)? {
         let source = tree.join(&path);
         layer.directory(path.parent().unwrap_or(&path), 0o755);
         layer.copy(path, source);
@@ -144,12 +149,18 @@ fn shared_libraries(tree: &Path, programs: &[PathBuf]) -> Result<BTreeSet<PathBu
     for line in output(&mut ldd)?.lines() {
         // "NAME => PATH (ADDRESS)", "PATH (ADDRESS)" for the loader, a heading
         // "PROGRAM:", or "linux-vdso.so.1 (ADDRESS)", which is not a file.
-        let library = line.split_once("=> ").map_or(line, |(_, path)| path).trim();
-        ensure!(
-            !library.starts_with("not found"),
-            "ldd in {}: {line}",
-            tree.display()
-        );
+        let (name, library) = line.split_once("=> ").unwrap_or(("", line));
+        let (name, library) = (name.trim(), library.trim());
+        if library.starts_with("not found") {
+            // Some come along themselves: their program knows where, and loads them first.
+            let comes = |path: &PathBuf| path.file_name() == Some(OsStr::new(name));
+            ensure!(
+                programs.iter().any(comes),
+                "ldd in {}: {line}",
+                tree.display()
+            );
+            continue;
+        }
         let Some((path, _address)) = library.split_once(" (") else {
             continue;
         };
@@ -162,9 +173,23 @@ fn shared_libraries(tree: &Path, programs: &[PathBuf]) -> Result<BTreeSet<PathBu
         } else {
             Path::new("usr").join(path)
         };
-        libraries.insert(merged);
+        libraries.insert(without_parents(&merged));
     }
     Ok(libraries)
+}
+
+/// The path without `..`, which ldd leaves where a program looks beside itself.
+fn without_parents(path: &Path) -> PathBuf {
+    let mut plain = PathBuf::new();
+    for part in path.components() {
+        match part {
+            Component::ParentDir => {
+                plain.pop();
+            }
+            part => plain.push(part),
+        }
+    }
+    plain
 }
 
 /// The standard output of a command that has to succeed and to print text.
