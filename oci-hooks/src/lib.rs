@@ -1,4 +1,5 @@
-//! What CRIU and OCI runtimes call: today the CRIU action script that holds a dump.
+//! What CRIU and OCI runtimes call: today the CRIU action script that holds a dump or
+//! a restore.
 //!
 //! The script is not an executable of its own. CRIU is given a symbolic link, named
 //! [`SCRIPT_NAME`], to the very executable that waits for the call (the shim), and that executable
@@ -12,10 +13,10 @@ use std::process::ExitCode;
 
 use remap_engine::hold::{self, SCRIPT_NAME, Verdict};
 
-/// Exit code of the script when the dump is to be undone on purpose.
+/// Exit code of the script when the dump or restore is to be undone on purpose.
 const EXIT_VETO: u8 = 1;
 
-/// Exit code of the script when nobody answered; the dump is undone, too.
+/// Exit code of the script when nobody answered; it is undone, too.
 const EXIT_NO_ANSWER: u8 = 2;
 
 /// Whether a program called by this path is meant to be the script.
@@ -25,7 +26,7 @@ pub fn is_called_as_script(called_as: &OsStr) -> bool {
 }
 
 /// Acts as CRIU's action script. CRIU takes every exit code but 0 as a veto, after which the dumped
-/// tasks go on (criu(8), `--action-script`).
+/// tasks go on, or the restored ones end (criu(8), `--action-script`).
 #[must_use]
 pub fn run(called_as: &OsStr) -> ExitCode {
     match hold::ask(Path::new(called_as)) {
@@ -34,7 +35,7 @@ pub fn run(called_as: &OsStr) -> ExitCode {
         Err(error) => {
             // CRIU passes this on to whoever reads its standard error.
             let called_as = Path::new(called_as).display();
-            eprintln!("{called_as}: nobody answers ({error}); the dump is undone");
+            eprintln!("{called_as}: nobody answers ({error}); what CRIU was about to do is undone");
             ExitCode::from(EXIT_NO_ANSWER)
         }
     }

@@ -10,7 +10,7 @@
 //! | scan | looks at what they hold | changes nothing | |
 //! | plan | decides, or refuses; opens the mounts | changes nothing | |
 //! | dump | CRIU writes its images, and is held | CRIU and the runtime end; `Links` removes CRIU's names, `network` its lock; `Freeze` pauses again what was paused | by the plan in the bundle ([`Interrupted`]) |
-//! | capture | saves the contents of the mounts, CRIU being held | the verdict is a veto: CRIU undoes the dump | as dump |
+//! | capture | saves the contents of the mounts, and makes ghosts in the images, CRIU being held | the verdict is a veto: CRIU undoes the dump | as dump |
 //! | thaw | the tasks run again, if they ran | is not undone | |
 //! | reconcile | holds the images against what was saved | changes nothing | as prepare |
 //! | seal | makes everything durable; the manifest, last, is the commit | as prepare | a checkpoint with its manifest stays |
@@ -34,7 +34,7 @@ use crate::phase::{BoxError, Phase, PhaseError};
 use crate::plan::RemapPlan;
 
 use self::freeze::Freeze;
-pub use self::frozen::{FrozenTasks, complete};
+pub use self::frozen::{FrozenTasks, Saved, complete};
 use self::held::Held;
 pub use self::interrupted::Interrupted;
 use self::links::Links;
@@ -124,8 +124,8 @@ pub fn checkpoint(
     } else {
         Phase::Thaw.run(|| freeze.thaw())?;
     }
-    if let Held::Captured(captured) = held {
-        seal(&plan, &captured, &request.image_dir, &prepared.facts)?;
+    if let Held::Captured(saved) = held {
+        seal(&plan, &saved, &request.image_dir, &prepared.facts)?;
     }
     prepared.images.keep();
     Ok(plan)

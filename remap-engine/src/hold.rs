@@ -1,9 +1,10 @@
-//! Holds CRIU in its `post-dump` stage.
+//! Holds CRIU in its `post-dump` stage, and in its `post-restore` stage.
 //!
 //! CRIU's configuration names an action script, which CRIU runs when all images are written, all
 //! tasks are frozen, the network is locked and the `link_remap.N` names exist (`cr_dump_finish`).
 //! The script asks here and waits for the verdict; with exit code 0 CRIU goes on (it kills the
-//! tasks, or lets them run), with another one it undoes the dump.
+//! tasks, or lets them run), with another one it undoes the dump. A restore is held in the same way
+//! when all tasks are there and do not run yet (`restore_root_task`), if there is something to do.
 //!
 //! The script is a symbolic link, in a directory made for this dump, to the executable that waits
 //! here, so that the two are of one build even after an upgrade. It finds the socket beside itself.
@@ -21,8 +22,9 @@ use crate::private;
 /// Name of the script; an executable that is called by it acts as the script.
 pub const SCRIPT_NAME: &str = "remap-hook";
 
-/// The stage in which CRIU is held (CRIU `action-scripts.c`).
-const STAGE: &str = "post-dump";
+/// The stages in which CRIU is held (CRIU `action-scripts.c`): a dump reaches the first of them, a
+/// restore the other.
+const STAGES: [&str; 2] = ["post-dump", "post-restore"];
 
 /// The variable in which CRIU names the stage to the script.
 const STAGE_VARIABLE: &str = "CRTOOLS_SCRIPT_ACTION";
@@ -34,7 +36,7 @@ const SOCKET_NAME: &str = "hold.sock";
 pub enum Verdict {
     /// Go on.
     Release,
-    /// Undo the dump.
+    /// Undo the dump, or the restore.
     Veto,
 }
 
@@ -47,7 +49,7 @@ impl Verdict {
     }
 }
 
-/// The meeting point of one dump. Dropping it removes the directory; a script that still asks gets
+/// The meeting point of one dump or restore. Dropping it removes the directory; a script that still asks gets
 /// no answer, which is a veto.
 #[derive(Debug)]
 pub struct Hold {
@@ -78,10 +80,10 @@ impl Hold {
         self.dir.join(SCRIPT_NAME)
     }
 
-    /// Serves the scripts of a dump until `ended` reports hang-up (its other end was closed).
+    /// Serves the scripts until `ended` reports hang-up (its other end was closed).
     ///
     /// `held` is called once, when CRIU is held for the first time, and decides. Returns its
-    /// verdict, or `None` if no script has got one: the dump ended before the stage was reached, or
+    /// verdict, or `None` if no script has got one: CRIU ended before the stage was reached, or
     /// the script was killed while it waited.
     ///
     /// # Errors
@@ -146,13 +148,14 @@ fn listen(dir: &Path) -> io::Result<UnixListener> {
     UnixListener::bind(format!("/proc/self/fd/{}/{SOCKET_NAME}", dir.as_raw_fd()))
 }
 
-/// What the script does: in the stage in question it asks for the verdict and waits; in every
+/// What the script does: in the stages in question it asks for the verdict and waits; in every
 /// other stage it lets CRIU go on. `called_as` is the path by which CRIU called it.
 ///
 /// # Errors
 /// Nobody answers: the caller must exit with a code other than 0.
 pub fn ask(called_as: &Path) -> io::Result<Verdict> {
-    if std::env::var_os(STAGE_VARIABLE).is_none_or(|stage| stage != STAGE) {
+    let stage = std::env::var_os(STAGE_VARIABLE);
+    if stage.is_none_or(|stage| STAGES.iter().all(|one| stage != *one)) {
         return Ok(Verdict::Release);
     }
     let dir = std::fs::File::open(called_as.parent().unwrap_or(Path::new(".")))?;

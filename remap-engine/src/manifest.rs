@@ -18,6 +18,8 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::ghosts::GhostFile;
+
 pub use cpu::Cpu;
 pub use digest::FileDigest;
 pub use error::{Damage, DamagedFile, DamagedFiles, ManifestError};
@@ -51,6 +53,9 @@ pub struct Manifest {
     /// Mounts whose contents are in the directory.
     #[serde(default)]
     pub mounts: Vec<CarriedMount>,
+    /// Files that are in CRIU's images by policy, some with names to be made again.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ghosts: Vec<GhostFile>,
     /// The processor on which the tasks ran.
     pub cpu: Cpu,
     /// Every file of the directory by its name (escaped as by
@@ -117,6 +122,7 @@ impl Manifest {
             versions,
             options,
             mounts,
+            ghosts: Vec::new(),
             cpu: Cpu::of_this_host()?,
             files: digest::directory(dir, |name| {
                 name != FILE_NAME && name != store::NEW_NAME && !WRITTEN_LATER.contains(&name)

@@ -99,7 +99,14 @@ impl Mount {
     /// Whether its contents go into the checkpoint.
     #[must_use]
     pub fn is_carried(&self) -> bool {
-        self.class == MountClass::ExternalTmpfsPrivate
+        self.class == MountClass::ExternalTmpfsPrivate && !self.is_ghosted()
+    }
+
+    /// Whether the files that the container holds there go into the images, by policy.
+    #[must_use]
+    pub fn is_ghosted(&self) -> bool {
+        let wanted = [Some(MountPolicy::Ghost), Some(MountPolicy::Nameless)];
+        self.is_external() && wanted.contains(&self.policy)
     }
 
     /// Whether both mounts show the same directory.

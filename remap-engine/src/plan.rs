@@ -10,14 +10,16 @@ mod warning;
 
 use std::collections::{BTreeMap, HashSet};
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use rustix::fs::FileType;
 use serde::{Deserialize, Serialize};
 
 use crate::criu::config::DEFAULT_GHOST_LIMIT_BYTES;
 use crate::mountinfo::Device;
 use crate::mountmap::{Mount, MountClass, MountMap};
 use crate::obstacle::Obstacle;
+use crate::policy::MountPolicy;
 use crate::process::{FileUse, UseKind};
 use crate::scan::{ExecSession, NameState, Scan};
 
@@ -41,6 +43,10 @@ pub enum Decision {
     Carried,
     /// No name is left: CRIU puts its contents into the images.
     Ghost,
+    /// By policy: its contents go into the images, and its names are made again on the target.
+    GhostRelinked,
+    /// By policy: its contents go into the images, and it has no name on the target.
+    GhostNameless,
     /// On a tmpfs that CRIU dumps itself, with the name that CRIU makes for it.
     Linked,
     /// A memory file: CRIU dumps it as such, whatever its name looks like.
@@ -203,8 +209,11 @@ fn decide(
     if mount.fs_type == "proc" {
         return state.map(|_| Decision::Procfs);
     }
-    if file.links == 0 && !by_others {
+    if file.links == 0 && (!by_others || mount.is_ghosted()) {
         return Some(Decision::Ghost);
+    }
+    if mount.is_ghosted() && state != Some(NameState::Stale) {
+        return ghosted(mount, file);
     }
     match (&mount.class, state) {
         (MountClass::ExternalTmpfsShared { .. }, _) if by_others => Some(Decision::Shared),
@@ -218,6 +227,25 @@ fn decide(
             Some(Decision::Linked)
         }
         (_, Some(NameState::Gone)) => Some(not_carried(mount)),
+    }
+}
+
+/// The decision for an inode with names on a mount whose policy wants files in the images.
+fn ghosted(mount: &Mount, file: &FileUse) -> Option<Decision> {
+    let destination = mount.destination.display();
+    let not_in_images = |what| Decision::Unsupported {
+        reason: format!(
+            "{what} cannot go into the images, as the policy of {destination} wants for all that is held there"
+        ),
+        remedy: format!("close it, or set another policy for {destination}"),
+    };
+    match FileType::from_raw_mode(file.mode) {
+        // The mount point: the target's own serves as well.
+        FileType::Directory if Path::new(&file.name) == mount.destination => None,
+        FileType::Directory => Some(not_in_images("a directory below the mount point")),
+        FileType::Socket => Some(not_in_images("a socket")),
+        _ if mount.policy == Some(MountPolicy::Nameless) => Some(Decision::GhostNameless),
+        _ => Some(Decision::GhostRelinked),
     }
 }
 

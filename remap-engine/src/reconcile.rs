@@ -27,6 +27,18 @@ pub enum Unaccounted {
         /// Mount point.
         destination: PathBuf,
     },
+    /// It is to be in the images, and is not.
+    #[error(
+        "file {id} of the dump needs the name {path:?} on {destination}, whose policy wants it in the images"
+    )]
+    NoGhost {
+        /// CRIU's id of the file.
+        id: u32,
+        /// The path that CRIU will open.
+        path: PathBuf,
+        /// Mount point.
+        destination: PathBuf,
+    },
     /// CRIU linked it on a mount that does not travel.
     #[error("file {id} of the dump was linked as {path:?} on {destination}, which is not carried")]
     LinkedElsewhere {
@@ -57,6 +69,15 @@ fn check(mount: &Mount, carried: &CarriedNames, file: &DumpedFile) -> Option<Una
         Some(Remap::Linked(path)) => path,
         None => &file.path,
     };
+    if mount.is_ghosted() {
+        // Only the mount point may be there by its name.
+        let is_root = name_on(mount, path).is_some_and(|name| name.as_os_str().is_empty());
+        return (!is_root).then(|| Unaccounted::NoGhost {
+            id: file.id,
+            path: path.clone(),
+            destination: mount.destination.clone(),
+        });
+    }
     match &mount.class {
         MountClass::Internal => None,
         MountClass::ExternalTmpfsPrivate | MountClass::ExternalTmpfsShared { .. } => {
@@ -88,6 +109,7 @@ mod tests {
     use super::*;
     use crate::mountinfo::Device;
     use crate::mountmap::EphemeralReason;
+    use crate::policy::MountPolicy;
 
     fn mount(id: u64, destination: &str, class: MountClass) -> Mount {
         Mount {
@@ -102,6 +124,30 @@ mod tests {
             class,
             policy: None,
         }
+    }
+
+    #[test]
+    fn where_ghosts_are_wanted_all_but_the_mount_point_are_ghosts() {
+        let on_ghosted = |path: &str, remap| {
+            let mut mount = mount(2, "/dev/shm", MountClass::ExternalTmpfsPrivate);
+            mount.policy = Some(MountPolicy::Ghost);
+            let map = MountMap {
+                mounts: vec![mount],
+            };
+            let file = DumpedFile {
+                id: 4,
+                path: path.into(),
+                mount_id: Some(2),
+                remap,
+                size_bytes: None,
+                mode: None,
+            };
+            reconcile(&map, &CarriedNames::new(), &[file]).len()
+        };
+        assert_eq!(on_ghosted("dev/shm", None), 0);
+        assert_eq!(on_ghosted("dev/shm/a", Some(Remap::Ghost(1))), 0);
+        assert_eq!(on_ghosted("dev/shm/a", None), 1);
+        assert_eq!(on_ghosted("dev/shm/a", linked("dev/shm/link_remap.4")), 1);
     }
 
     fn check_one(mount_id: u64, path: &str, remap: Option<Remap>) -> Vec<Unaccounted> {

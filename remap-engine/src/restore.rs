@@ -7,11 +7,13 @@
 //! |---|---|---|---|
 //! | verify | checks every file against its digest | changes nothing | |
 //! | fit | finds the place of each mount's contents, waits for the [locks](crate::tmpfs_lock) of its tmpfs | changes nothing | |
+//! | fit | finds the place of each name of a ghost, and that it is free | changes nothing | |
 //! | populate | stashes the old contents, puts in the new ones | [`Populated::rollback`] | by its journal ([`recover`]) |
-//! | restore | CRIU brings the tasks back | [`HalfRestored`] ends them, and the runtime forgets the container | by its note ([`end_tasks`]) |
+//! | restore | CRIU brings the tasks back; held, it waits until ghosts have their names | [`HalfRestored`] ends them, and the runtime forgets the container; [`Relink::rollback`] removes the names | by their notes ([`end_tasks`], [`recover`]) |
 //! | commit | gives up the old contents | is not undone: the tasks run | the bundle goes, and the stash with it |
 
 mod config;
+mod names;
 
 use std::collections::HashSet;
 use std::io;
@@ -28,12 +30,14 @@ use crate::ownership::{self, Wanted};
 use crate::phase::{BoxError, Phase, PhaseError};
 use crate::plan::PLAN_FILE;
 use crate::private;
+use crate::relink::Relink;
 use crate::sockets;
 use crate::tmpfs_lock::TmpfsLocks;
 use crate::workdir::WorkDir;
 use crate::{time_limit, watchdog};
 
 use self::config::ConfigForRestore;
+use self::names::{Names, NotHeld};
 
 /// By which journals are found in the directory of the stashes.
 const JOURNAL_EXTENSION: &str = "json";
@@ -47,6 +51,9 @@ pub struct RestoreRequest {
     pub image_dir: PathBuf,
     /// CRIU's working directory.
     pub work_dir: PathBuf,
+    /// The executable that acts as CRIU's action script when called as
+    /// [`crate::hold::SCRIPT_NAME`].
+    pub script: PathBuf,
 }
 
 /// How the tasks are restored: runc's part, given by the caller.
@@ -81,10 +88,18 @@ pub fn restore(request: &RestoreRequest, restorer: &dyn Restorer) -> Result<(), 
     })?;
     let work = WorkDir::of(&request.bundle);
     let _locks = Phase::Fit.run(|| lock(&bundle, &places))?;
+    let ghosts = manifest
+        .as_ref()
+        .map_or(&[][..], |manifest| &manifest.ghosts);
+    let mut relink = Phase::Fit.run(|| Relink::prepare(&bundle, ghosts, &work.relink_note()))?;
     let populated = Phase::Populate.run(|| populate_all(request, &work, &places))?;
     let options = manifest.as_ref().map(|manifest| &manifest.options);
-    match Phase::Restore.run(|| run(request, &bundle, restorer, options)) {
+    match Phase::Restore.run(|| run(request, &bundle, restorer, options, &mut relink)) {
         Ok(()) => {
+            if let Err(error) = Phase::Commit.run(|| relink.commit()) {
+                let error = crate::phase::report(&error);
+                tracing::warn!(error, "a note of a restore stays in the bundle");
+            }
             if let Err(error) = Phase::Commit.run(|| finish(&work, populated, Populated::commit)) {
                 // The tasks run: what is left lies in the bundle and goes with it.
                 tracing::warn!(
@@ -95,7 +110,11 @@ pub fn restore(request: &RestoreRequest, restorer: &dyn Restorer) -> Result<(), 
             Ok(())
         }
         Err(mut error) => {
-            if let Err(undo) = finish(&work, populated, Populated::rollback) {
+            let names = relink
+                .rollback()
+                .map_err(|error| crate::phase::report(&error).into());
+            let mounts = finish(&work, populated, Populated::rollback);
+            if let Err(undo) = names.and(mounts) {
                 error.source =
                     format!("{}; moreover {undo}", crate::phase::report(&*error.source)).into();
             }
@@ -118,6 +137,7 @@ fn run(
     bundle: &Bundle,
     restorer: &dyn Restorer,
     options: Option<&DumpOptions>,
+    relink: &mut Relink,
 ) -> Result<(), BoxError> {
     let RestoreRequest {
         image_dir,
@@ -126,9 +146,11 @@ fn run(
     } = request;
     let limit = time_limit::RESTORE.of(bundle)?;
     let _config = ConfigForRestore::write(bundle, options)?;
+    relink.begin()?;
+    let names = Names::begin(request, relink)?;
     let half = HalfRestored::begin(&bundle.path, image_dir, work_dir)?;
     let (ended, end) = watchdog::end_signal()?;
-    let (watched, restored) = std::thread::scope(|scope| {
+    let (watched, named, restored) = std::thread::scope(|scope| {
         let watch = scope.spawn(|| {
             let abort = || restorer.abort();
             watchdog::watch(
@@ -139,15 +161,19 @@ fn run(
                 abort,
             )
         });
+        let serve = names.map(|names| scope.spawn(|| names.serve(ended.as_fd())));
         let restored = restorer.restore(options);
         drop(end);
         let panicked = |_| Err("a thread of the restore panicked".into());
-        (watch.join().unwrap_or_else(panicked), restored)
+        let named = serve.map_or(Ok(()), |serve| serve.join().unwrap_or_else(panicked));
+        (watch.join().unwrap_or_else(panicked), named, restored)
     });
-    // One that ended together with its time has ended.
-    let result = match (watched, restored) {
-        (_, Ok(())) => Ok(()),
-        (watched, Err(error)) => watched.and(Err(error)),
+    // One that ended together with its time has ended. What CRIU says of a restore that we have
+    // undone matters less than why; but of one that failed before, it says all.
+    let result = match (watched, named, restored) {
+        (_, named, Ok(())) => named,
+        (watched, Err(why), Err(_)) if !why.is::<NotHeld>() => watched.and(Err(why)),
+        (watched, _, Err(error)) => watched.and(Err(error)),
     };
     if result.is_err() {
         if let Err(error) = half.end() {
@@ -179,6 +205,14 @@ pub fn end_tasks(bundle: &Path) -> Result<(), BoxError> {
 /// # Errors
 /// The mounts cannot be put back; the error says what is kept where.
 pub fn recover(bundle: &Path) -> Result<(), BoxError> {
+    let names = Relink::recover(&WorkDir::of(bundle).relink_note());
+    let mounts = recover_mounts(bundle);
+    names.map_err(|error| crate::phase::report(&error))?;
+    mounts
+}
+
+/// The same for the contents of mounts.
+fn recover_mounts(bundle: &Path) -> Result<(), BoxError> {
     let stash = WorkDir::of(bundle).stash();
     let entries = match std::fs::read_dir(&stash) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),

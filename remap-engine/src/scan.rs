@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::bundle::Bundle;
 use crate::mountinfo::Device;
-use crate::mountmap::{Mount, MountMap};
+use crate::mountmap::{Mount, MountClass, MountMap};
 use crate::obstacle::{self, Held, Obstacle};
 use crate::ownership::{self, Extent, Wanted};
 use crate::policy::Policy;
@@ -141,7 +141,8 @@ fn look(bundle: &Bundle, tree: &[Process], uses: Vec<FileUse>) -> Result<Scan, S
     let exec_sessions = exec_sessions.collect();
     let container: HashSet<i32> = frozen.union(&members).copied().collect();
     map.leave_unused(bundle, &uses);
-    let carried: Vec<Mount> = map.carried().cloned().collect();
+    let owned = |mount: &&Mount| mount.class == MountClass::ExternalTmpfsPrivate;
+    let carried: Vec<Mount> = map.mounts.iter().filter(owned).cloned().collect();
     let wanted = carried
         .iter()
         .map(|mount| wanted(root, mount, &uses))

@@ -49,6 +49,12 @@ impl WorkDir {
         self.0.join("restore.json")
     }
 
+    /// Says which names a restore that is under way makes.
+    #[must_use]
+    pub fn relink_note(&self) -> PathBuf {
+        self.0.join("relink.json")
+    }
+
     /// What a restore that is under way needs for its roll-back: the old contents of the mounts.
     #[must_use]
     pub fn stash(&self) -> PathBuf {

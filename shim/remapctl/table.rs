@@ -96,10 +96,12 @@ fn size(forecast: &Forecast) -> String {
     let sum = |numbers: &mut dyn Iterator<Item = u64>| numbers.fold(0, u64::saturating_add);
     let carried = sum(&mut forecast.carried.iter().map(|one| one.allocated_bytes));
     let files = &forecast.plan.files;
-    let ghosts = files.iter().filter(|file| file.decision == "ghost");
+    let ghosts = files
+        .iter()
+        .filter(|file| file.decision.starts_with("ghost"));
     let ghosts = sum(&mut ghosts.map(|file| file.allocated_bytes));
     format!(
-        "{} of carried mounts and {} of nameless files would be saved, beside the memory of the processes",
+        "{} of carried mounts and {} of ghost files would be saved, beside the memory of the processes",
         bytes(carried),
         bytes(ghosts)
     )

@@ -100,6 +100,7 @@ pub(crate) async fn bring_back(
         bundle: container.bundle.path().to_owned(),
         image_dir,
         work_dir: work_path,
+        script: own_executable(),
     };
     let restorer = RuncRestorer {
         shim: Arc::clone(shim),

@@ -14,6 +14,7 @@ mod fields;
 mod headers;
 mod index;
 mod journal;
+mod names;
 mod pax;
 mod populate;
 mod read;
@@ -33,6 +34,7 @@ pub use capture::{Captured, Entry, SkipReason, Skipped, capture, capture_inodes}
 pub use entry::Kind;
 pub use error::{ArchiveError, CaptureError, Flaw, PopulateError};
 pub use index::{Index, IndexEntry, Totals, read_index};
+pub use names::{DirectoryFacts, Names, names_of};
 pub use populate::{Mode, Populated, Request, populate};
 pub use survey::sizes;
 pub use undo::{Recovery, recover};

@@ -4,8 +4,9 @@ use std::path::Path;
 
 use super::seal::{Facts, seal};
 use crate::bundle::Bundle;
-use crate::contents::CarriedMounts;
-use crate::phase::{Phase, PhaseError};
+use crate::contents::{CapturedMount, CarriedMounts};
+use crate::ghosts::{GhostFile, Ghosts};
+use crate::phase::{BoxError, Phase, PhaseError};
 use crate::plan::RemapPlan;
 use crate::process::Process;
 use crate::scan::{self, Scan, ScanError};
@@ -28,6 +29,34 @@ impl FrozenTasks {
         scan::scan(&self.bundle, self.init.pid())
     }
 
+    /// Finds the names of the files that go into the images by policy, before CRIU makes names of
+    /// its own.
+    ///
+    /// # Errors
+    /// Phase plan: a mount cannot be read. Nothing is changed.
+    pub fn ghosts(&self, plan: &RemapPlan) -> Result<Ghosts, PhaseError> {
+        Phase::Plan.run(|| Ghosts::find(&self.init, plan))
+    }
+
+    /// Saves all that cannot wait until the tasks run again: the contents of the mounts, and those
+    /// of files that go into the images. CRIU is held.
+    ///
+    /// # Errors
+    /// Phase capture; what was written stays in `image_dir`.
+    pub(super) fn capture(
+        &self,
+        mounts: &CarriedMounts,
+        ghosts: &Ghosts,
+        image_dir: &Path,
+    ) -> Result<Saved, PhaseError> {
+        Phase::Capture.run(|| -> Result<Saved, BoxError> {
+            Ok(Saved {
+                mounts: mounts.capture(image_dir)?,
+                ghosts: ghosts.capture(&self.init, image_dir)?,
+            })
+        })
+    }
+
     /// Opens the mounts whose contents are to be saved.
     ///
     /// # Errors
@@ -37,18 +66,29 @@ impl FrozenTasks {
     }
 }
 
+/// What a checkpoint has beside CRIU's own.
+#[derive(Debug, Default)]
+pub struct Saved {
+    /// The contents of mounts.
+    pub mounts: Vec<CapturedMount>,
+    /// Files that are in the images by policy.
+    pub ghosts: Vec<GhostFile>,
+}
+
 /// Makes a checkpoint of the images that CRIU has finished in `image_dir`, for tasks that are still
-/// frozen or have ended: saves the contents of the carried mounts, holds everything against the
-/// plan, and writes the manifest.
+/// frozen or have ended: saves the contents of the carried mounts and the ghosts, holds everything
+/// against the plan, and writes the manifest.
 ///
 /// # Errors
 /// Phase capture, reconcile or seal; what was written stays in `image_dir`, without a manifest.
 pub fn complete(
+    tasks: &FrozenTasks,
     plan: &RemapPlan,
     mounts: &CarriedMounts,
+    ghosts: &Ghosts,
     image_dir: &Path,
     facts: &Facts,
 ) -> Result<(), PhaseError> {
-    let captured = Phase::Capture.run(|| mounts.capture(image_dir))?;
-    seal(plan, &captured, image_dir, facts)
+    let saved = tasks.capture(mounts, ghosts, image_dir)?;
+    seal(plan, &saved, image_dir, facts)
 }

@@ -6,10 +6,11 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use super::prepare::Prepared;
-use super::{CheckpointRequest, Dumper, Facts, complete};
-use crate::contents::{CapturedMount, CarriedMounts};
+use super::{CheckpointRequest, Dumper, Facts, FrozenTasks, Saved, complete};
+use crate::contents::CarriedMounts;
 use crate::criu::config::{self, DumpSettings};
 use crate::criu::running;
+use crate::ghosts::Ghosts;
 use crate::hold::{Hold, Verdict};
 use crate::phase::{BoxError, Phase, PhaseError};
 use crate::plan::RemapPlan;
@@ -30,14 +31,21 @@ pub(super) fn dump(
     dumper: &dyn Dumper,
     plan: &RemapPlan,
 ) -> Result<Held, PhaseError> {
-    let mounts = prepared.tasks.open(plan)?;
+    let tasks = &prepared.tasks;
+    let mounts = tasks.open(plan)?;
+    let ghosts = tasks.ghosts(plan)?;
+    let contents = Contents {
+        tasks,
+        mounts: &mounts,
+        ghosts: &ghosts,
+    };
     let limit = prepared.limit;
     let script = hold.script();
     let _config = Phase::Dump.run(|| ConfigForDump::write(prepared, &hold, plan))?;
 
     let mut held = None;
     let (served, dumped) = run(request, dumper, limit, hold, || {
-        let result = while_held(request, &prepared.facts, plan, &mounts);
+        let result = while_held(request, &prepared.facts, plan, &contents);
         let verdict = match result {
             Ok(_) => Verdict::Release,
             Err(_) => Verdict::Veto,
@@ -66,7 +74,7 @@ pub(super) fn dump(
             // CRIU before 3.19 does not run the scripts of a configuration file for runc. The
             // tasks are gone, and what they had on private mounts is as they left it.
             tracing::warn!("CRIU did not call the action script; completing the checkpoint now");
-            while_held(request, &prepared.facts, plan, &mounts)
+            while_held(request, &prepared.facts, plan, &contents)
         }
         (None, Ok(())) => {
             Phase::Dump.run(|| served)?;
@@ -129,7 +137,14 @@ pub(super) enum Held {
     /// The checkpoint is complete.
     Complete,
     /// What was saved; the rest can wait until the tasks run again.
-    Captured(Vec<CapturedMount>),
+    Captured(Saved),
+}
+
+/// What is to be saved while CRIU is held.
+struct Contents<'p> {
+    tasks: &'p FrozenTasks,
+    mounts: &'p CarriedMounts,
+    ghosts: &'p Ghosts,
 }
 
 /// What is done while CRIU is held and all tasks are frozen: all of it if the tasks end with the
@@ -138,14 +153,19 @@ fn while_held(
     request: &CheckpointRequest,
     facts: &Facts,
     plan: &RemapPlan,
-    mounts: &CarriedMounts,
+    contents: &Contents<'_>,
 ) -> Result<Held, PhaseError> {
+    let Contents {
+        tasks,
+        mounts,
+        ghosts,
+    } = contents;
+    let dir = &request.image_dir;
     if request.exit {
-        complete(plan, mounts, &request.image_dir, facts)?;
+        complete(tasks, plan, mounts, ghosts, dir, facts)?;
         Ok(Held::Complete)
     } else {
-        let captured = Phase::Capture.run(|| mounts.capture(&request.image_dir))?;
-        Ok(Held::Captured(captured))
+        Ok(Held::Captured(tasks.capture(mounts, ghosts, dir)?))
     }
 }
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use super::Saved;
 use crate::contents::{self, CapturedMount};
 use crate::criu::files;
 use crate::manifest::{CarriedMount, DumpOptions, Manifest};
@@ -57,14 +58,14 @@ fn expect_images(dir: &Path) -> Result<(), BoxError> {
 /// Phase reconcile or seal; what was written stays, for the caller to remove.
 pub(super) fn seal(
     plan: &RemapPlan,
-    captured: &[CapturedMount],
+    saved: &Saved,
     dir: &Path,
     facts: &Facts,
 ) -> Result<(), PhaseError> {
     Phase::Reconcile.run(|| -> Result<(), BoxError> {
         expect_images(dir)?;
         let files = files::read(dir)?;
-        let lost = reconcile::reconcile(&plan.map, &contents::names(captured), &files);
+        let lost = reconcile::reconcile(&plan.map, &contents::names(&saved.mounts), &files);
         if lost.is_empty() {
             return Ok(());
         }
@@ -72,9 +73,10 @@ pub(super) fn seal(
     })?;
     Phase::Seal.run(|| -> Result<(), BoxError> {
         private::write(&dir.join(PLAN_FILE), &plan.to_json()?)?;
-        let carried = captured.iter().flat_map(carried_mounts).collect();
+        let carried = saved.mounts.iter().flat_map(carried_mounts).collect();
         let Facts { versions, options } = facts.clone();
-        let manifest = Manifest::build(dir, versions, options, carried)?;
+        let mut manifest = Manifest::build(dir, versions, options, carried)?;
+        manifest.ghosts.clone_from(&saved.ghosts);
         manifest.write(dir)?;
         Ok(())
     })

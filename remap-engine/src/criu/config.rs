@@ -151,12 +151,11 @@ impl UserConfig {
 
     /// The text of the file for a dump.
     ///
-    /// CRIU runs the scripts in the reverse order of their mention (`add_script`), so ours comes
-    /// first in the file: it decides after all of the user's have agreed.
+    /// Our script decides after all of the user's have agreed.
     #[must_use]
     pub fn for_dump(&self, settings: &DumpSettings) -> String {
-        let script = settings.action_script.display();
-        let mut text = format!("action-script {script}\n{}\nlink-remap\n", self.text);
+        let mut text = with_script(&self.text, &settings.action_script);
+        text.push_str("\nlink-remap\n");
         text.push_str(&settings.options.lines());
         let unless_users = self.value("ghost-limit").is_none();
         let unless_users = unless_users.then_some(settings.ghost_limit_bytes);
@@ -175,6 +174,13 @@ impl UserConfig {
         }
         format!("{}\n{lines}", self.text)
     }
+}
+
+/// The text of a configuration file, with a script of ours that runs after all others: CRIU runs
+/// them in the reverse order of their mention (`add_script`).
+#[must_use]
+pub fn with_script(text: &str, script: &Path) -> String {
+    format!("action-script {}\n{text}", script.display())
 }
 
 /// Writes the configuration file, readable by root only.

@@ -8,9 +8,14 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::{Decision, FilePlan, RemapPlan};
+use crate::criu::version::CriuVersion;
 use crate::intent::{Intent, LOSE_EXEC_SESSIONS};
 use crate::mountmap::{Mount, MountClass};
 use crate::ownership::OtherUser;
+use crate::policy::MOUNTS;
+
+/// The first CRIU that runs the action scripts of a configuration file for runc, too.
+const SCRIPTS_SINCE: CriuVersion = CriuVersion::new(3, 19);
 
 /// Why a checkpoint is refused before anything is touched.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -47,6 +52,7 @@ impl RemapPlan {
             .filter_map(|one| obstacle::refusal(one, intent));
         let policy = self.policy_refusals();
         policy
+            .chain(self.needs_newer_criu(intent))
             .chain(shared)
             .chain(files)
             .chain(sessions)
@@ -98,13 +104,31 @@ impl RemapPlan {
                 own.join(", "),
                 others.join(", ")
             ),
-            remedy: "stop them, or let them use files of their own".into(),
+            remedy: format!(
+                "stop them, or let them use files of their own, or set the annotation {MOUNTS}={}=ghost: the container then takes along copies of its own, and shares them with nobody any more",
+                crate::text::escape(mount.destination.as_os_str())
+            ),
+        })
+    }
+
+    /// Names are made again by CRIU's action script, which a CRIU that is too old does not run: it
+    /// would end the container before the images are rewritten.
+    fn needs_newer_criu(&self, intent: &Intent) -> Option<Refusal> {
+        let rewritten = [Decision::GhostRelinked, Decision::GhostNameless];
+        let is_rewritten = |file: &&FilePlan| rewritten.contains(&file.decision);
+        let count = self.files.iter().filter(is_rewritten).count();
+        let version = intent.criu.filter(|version| *version < SCRIPTS_SINCE)?;
+        (count > 0).then(|| Refusal {
+            what: format!(
+                "{count} files are to go into the images by policy, and CRIU {version} does not wait for this until they are there"
+            ),
+            remedy: format!("use CRIU {SCRIPTS_SINCE} or newer, or another policy"),
         })
     }
 }
 
 impl FilePlan {
-    pub(super) fn is_on(&self, mount: &Mount) -> bool {
+    pub(crate) fn is_on(&self, mount: &Mount) -> bool {
         self.mount
             .as_ref()
             .is_some_and(|point| point.0 == mount.destination)

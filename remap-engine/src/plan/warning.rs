@@ -3,6 +3,7 @@
 use super::{Decision, FilePlan, RemapPlan};
 use crate::intent::Intent;
 use crate::mountmap::{Mount, MountClass};
+use crate::policy::MountPolicy;
 
 impl RemapPlan {
     /// What the operator should know of a checkpoint as intended.
@@ -12,10 +13,14 @@ impl RemapPlan {
         let shared = mounts
             .clone()
             .filter_map(|mount| self.left_with_others(mount));
+        let ghosts = mounts
+            .clone()
+            .filter_map(|mount| self.only_what_is_open(mount));
         let stays = mounts.filter_map(|mount| self.expected_there(mount));
         self.sessions_warning(intent)
             .into_iter()
             .chain(shared)
+            .chain(ghosts)
             .chain(stays)
             .collect()
     }
@@ -41,13 +46,33 @@ impl RemapPlan {
     fn left_with_others(&self, mount: &Mount) -> Option<String> {
         let is_shared = matches!(mount.class, MountClass::ExternalTmpfsShared { .. });
         let in_the_way = |file: &FilePlan| file.decision == Decision::Shared && file.is_on(mount);
-        if !is_shared || self.files.iter().any(in_the_way) {
+        if !is_shared || mount.is_ghosted() || self.files.iter().any(in_the_way) {
             return None;
         }
         let carried = |file: &&FilePlan| file.decision == Decision::Carried && file.is_on(mount);
         let carried = self.files.iter().filter(carried).count();
         Some(format!(
             "the tmpfs at {} is used by processes outside the container as well: of its contents only what the container has open is carried ({carried} inodes)",
+            mount.destination.display()
+        ))
+    }
+
+    /// A mount whose policy wants files in the images: what is not open there is not among them.
+    fn only_what_is_open(&self, mount: &Mount) -> Option<String> {
+        let policy = mount.policy.filter(|_| mount.is_ghosted())?;
+        let ghosts = [
+            Decision::Ghost,
+            Decision::GhostRelinked,
+            Decision::GhostNameless,
+        ];
+        let is_ghost = |file: &&FilePlan| ghosts.contains(&file.decision) && file.is_on(mount);
+        let count = self.files.iter().filter(is_ghost).count();
+        let names = match policy {
+            MountPolicy::Nameless => "without their names",
+            _ => "with their names",
+        };
+        Some(format!(
+            "by policy ({policy}) only what the container has open at {} goes along ({count} inodes), {names}, as files of its own",
             mount.destination.display()
         ))
     }
@@ -140,6 +165,22 @@ mod tests {
         assert!(own[0].contains("(1 inodes)"), "{own:?}");
         let used = plan(class, &[Decision::Shared]);
         assert_eq!(used.warnings(&Intent::default()), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_policy_that_takes_only_what_is_open_is_mentioned() {
+        let class = MountClass::ExternalTmpfsShared { others: vec![] };
+        let decisions = [Decision::Ghost, Decision::GhostNameless];
+        let mut plan = plan(class, &decisions);
+        plan.map.mounts[0].policy = Some(MountPolicy::Nameless);
+        let warnings = plan.warnings(&Intent::default());
+        let [warning] = &warnings[..] else {
+            panic!("{warnings:?}");
+        };
+        assert!(
+            warning.contains("/data goes along (2 inodes), without"),
+            "{warning}"
+        );
     }
 
     #[test]

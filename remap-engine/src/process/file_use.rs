@@ -1,10 +1,11 @@
 //! The files that a process holds, and how.
 
 use std::ffi::OsString;
+use std::os::fd::OwnedFd;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, FileType, StatxFlags};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, StatxFlags};
 use serde::{Deserialize, Serialize};
 
 use super::{Process, ProcessError, device_of, mapped_files};
@@ -106,6 +107,17 @@ impl Process {
             uses.extend(self.file_use(kind)?);
         }
         Ok(uses)
+    }
+
+    /// What it holds in this way, as an `O_PATH` descriptor: nothing is opened, no FIFO is woken.
+    ///
+    /// # Errors
+    /// As [`Process::read`].
+    pub(crate) fn held_file(&self, kind: &UseKind) -> Result<OwnedFd, ProcessError> {
+        let link = kind.link();
+        let flags = OFlags::PATH | OFlags::CLOEXEC;
+        rustix::fs::openat(&self.dir, &link, flags, Mode::empty())
+            .map_err(|errno| self.error(&link.to_string_lossy(), errno.into()))
     }
 
     /// Whether it has the file of this device and inode number (as stat(2) gives them) open.

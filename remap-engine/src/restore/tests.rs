@@ -76,6 +76,7 @@ impl Ground {
             bundle: self.root.path().join("bundle"),
             image_dir: self.root.path().join("images"),
             work_dir: self.root.path().join("work"),
+            script: "/bin/true".into(),
         }
     }
 

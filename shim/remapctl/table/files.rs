@@ -14,7 +14,7 @@ const LISTED: usize = 20;
 const PROCESSES: usize = 3;
 
 /// What a decision means, in the order in which they are listed; others come first.
-const DECISIONS: [(&str, &str); 9] = [
+const DECISIONS: [(&str, &str); 11] = [
     (
         "unsupported",
         "would be lost or come back as another file: in the way",
@@ -23,6 +23,14 @@ const DECISIONS: [(&str, &str); 9] = [
     (
         "ghost",
         "no name is left; CRIU puts its contents into the images",
+    ),
+    (
+        "ghost_relinked",
+        "its contents go into the images, and its names are made again",
+    ),
+    (
+        "ghost_nameless",
+        "its contents go into the images, and its names do not come back",
     ),
     (
         "linked",

@@ -71,7 +71,7 @@ TO KNOW
   - 1 file in use at /data (nfs4): not carried, must be there on the target with the same
     size
 
-bytes:   12.0 MiB of carried mounts and 4.0 KiB of nameless files would be saved, beside the
+bytes:   12.0 MiB of carried mounts and 4.0 KiB of ghost files would be saved, beside the
          memory of the processes
 verdict: a checkpoint would work
 ";
@@ -110,7 +110,7 @@ IN THE WAY
      pid 42 (evil\\x1b[2J)
      remedy: stop them, or give the container a tmpfs of its own
 
-bytes:   0 B of carried mounts and 0 B of nameless files would be saved, beside
+bytes:   0 B of carried mounts and 0 B of ghost files would be saved, beside
          the memory of the processes
 verdict: a checkpoint WOULD BE REFUSED, for 1 reason
 ";

@@ -46,6 +46,7 @@ mod exported;
 mod failing;
 mod fidelity;
 mod freeze;
+mod ghosts;
 mod host_end;
 mod hosts;
 mod in_use;
@@ -87,6 +88,7 @@ const SCENARIOS: &[&[Scenario]] = &[
     same_host::SCENARIOS,
     in_use::SCENARIOS,
     shared::SCENARIOS,
+    ghosts::SCENARIOS,
     leave_running::SCENARIOS,
     exit::SCENARIOS,
     refusal::SCENARIOS,

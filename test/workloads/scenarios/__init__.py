@@ -8,6 +8,7 @@ of a scenario is always the parent.
 from scenarios.big import big
 from scenarios.counter import counter
 from scenarios.files import hard_links, named_only, unlinked_only
+from scenarios.kinds import kinds
 from scenarios.memory import memory
 from scenarios.odd_names import odd_names
 from scenarios.semaphores import sem_creator_first, sem_fd, sem_user_first
@@ -16,6 +17,7 @@ SCENARIOS = {
     "big": big,
     "counter": counter,
     "hard-links": hard_links,
+    "kinds": kinds,
     "memory": memory,
     "named-only": named_only,
     "odd-names": odd_names,

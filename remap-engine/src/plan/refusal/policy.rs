@@ -1,27 +1,40 @@
 //! What a policy of the container's annotations forbids, and what of one cannot be done. Pure.
 
 use super::Refusal;
-use crate::mountmap::Mount;
+use crate::mountmap::{EphemeralReason, Mount, MountClass};
 use crate::plan::RemapPlan;
 use crate::policy::{MOUNTS, MountPolicy};
 
 impl RemapPlan {
     /// Everything that the policies of mounts forbid.
     pub(super) fn policy_refusals(&self) -> impl Iterator<Item = Refusal> {
-        self.map.mounts.iter().filter_map(not_yet)
+        self.map.mounts.iter().filter_map(no_ghosts_there)
     }
 }
 
-/// Images are not rewritten yet: this goes when they are.
-fn not_yet(mount: &Mount) -> Option<Refusal> {
+/// A policy that wants ghosts where there can be none: CRIU makes a ghost beside the name of its
+/// file, on its mount, and mounts of its own it restores whole.
+fn no_ghosts_there(mount: &Mount) -> Option<Refusal> {
     let policy = mount.policy?;
-    let rewrites = matches!(policy, MountPolicy::Ghost | MountPolicy::Nameless);
-    rewrites.then(|| Refusal {
+    if !matches!(policy, MountPolicy::Ghost | MountPolicy::Nameless) {
+        return None;
+    }
+    let reason = match &mount.class {
+        MountClass::Internal => "CRIU or the snapshotter takes along as it is",
+        MountClass::ExternalEphemeral { reason } => match reason {
+            EphemeralReason::ReadOnly => "is read-only",
+            EphemeralReason::KubeletVolume => "the target's kubelet fills",
+            EphemeralReason::SingleFile => "is a single file",
+            _ => return None,
+        },
+        _ => return None,
+    };
+    Some(Refusal {
         what: format!(
-            "the annotation {MOUNTS} wants {policy} for the mount at {}, which cannot be done yet",
+            "the annotation {MOUNTS} wants {policy} for the mount at {}, which {reason}",
             mount.destination.display()
         ),
-        remedy: "set another policy for it".into(),
+        remedy: "set another policy for it, or none".into(),
     })
 }
 
@@ -29,9 +42,9 @@ fn not_yet(mount: &Mount) -> Option<Refusal> {
 mod tests {
     use super::*;
     use crate::mountinfo::Device;
-    use crate::mountmap::{MountClass, MountMap};
+    use crate::mountmap::MountMap;
 
-    fn plan(policy: Option<MountPolicy>) -> RemapPlan {
+    fn plan(policy: Option<MountPolicy>, class: MountClass) -> RemapPlan {
         let mount = Mount {
             destination: "/dev/shm".into(),
             id: 1,
@@ -41,7 +54,7 @@ mod tests {
             fs_options: String::new(),
             asked_for: None,
             source: None,
-            class: MountClass::ExternalTmpfsPrivate,
+            class,
             policy,
         };
         RemapPlan {
@@ -57,11 +70,16 @@ mod tests {
     }
 
     #[test]
-    fn ghosts_by_policy_cannot_be_made_yet() {
+    fn ghosts_are_refused_only_where_there_can_be_none() {
+        let ephemeral = |reason| MountClass::ExternalEphemeral { reason };
+        let refused = |policy, class| plan(Some(policy), class).policy_refusals().count() == 1;
         for policy in [MountPolicy::Ghost, MountPolicy::Nameless] {
-            let refusals: Vec<Refusal> = plan(Some(policy)).policy_refusals().collect();
-            assert!(refusals[0].what.contains("/dev/shm"), "{refusals:?}");
+            assert!(!refused(policy, MountClass::ExternalTmpfsPrivate));
+            assert!(!refused(policy, ephemeral(EphemeralReason::NotTmpfs)));
+            assert!(refused(policy, ephemeral(EphemeralReason::SingleFile)));
+            assert!(refused(policy, ephemeral(EphemeralReason::ReadOnly)));
+            assert!(refused(policy, MountClass::Internal));
         }
-        assert_eq!(plan(None).policy_refusals().count(), 0);
+        assert!(!refused(MountPolicy::Ignore, MountClass::Internal));
     }
 }
