@@ -212,7 +212,10 @@ fn decide(
     if file.links == 0 && (!by_others || mount.is_ghosted()) {
         return Some(Decision::Ghost);
     }
-    if mount.is_ghosted() && state != Some(NameState::Stale) {
+    // A ghost whose name was made again is shown as deleted for ever: CRIU has opened it by another
+    // entry of that name.
+    let is_stale = mount.fs_type != "tmpfs" && state == Some(NameState::Stale);
+    if mount.is_ghosted() && !is_stale {
         return ghosted(mount, file);
     }
     match (&mount.class, state) {
@@ -280,6 +283,16 @@ impl RemapPlan {
                 .collect();
             (!inodes.is_empty()).then_some((mount, inodes))
         })
+    }
+
+    /// How many bytes go into the images by policy.
+    #[must_use]
+    pub fn ghosted_bytes(&self) -> u64 {
+        let decided = [Decision::GhostRelinked, Decision::GhostNameless];
+        let ghosts = self.files.iter();
+        ghosts
+            .filter(|file| decided.contains(&file.decision))
+            .fold(0, |sum, file| sum.saturating_add(file.allocated_bytes))
     }
 
     /// The plan as the JSON document that lies beside the images.

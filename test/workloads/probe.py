@@ -34,6 +34,8 @@ from common import SHM, STATE, mappings, pause, read_json, write_json
 from roles import LIVE_BYTES, file_checksum
 
 PATIENCE_SECONDS = 10
+# What is larger its holder checks itself.
+LARGEST_BYTES = 256 << 20
 
 KINDS = {
     stat.S_IFREG: "file",
@@ -73,8 +75,10 @@ def name_facts(path, status, inode, live):
     if kind == "symlink":
         facts["target"] = quote(os.readlink(path))
     if kind == "file":
-        with open(path, "rb") as file:
-            sha256 = file_checksum(file.fileno(), LIVE_BYTES if live else 0)
+        sha256 = None
+        if status.st_size <= LARGEST_BYTES:
+            with open(path, "rb") as file:
+                sha256 = file_checksum(file.fileno(), LIVE_BYTES if live else 0)
         facts.update(
             inode=inode,
             nlink=status.st_nlink,

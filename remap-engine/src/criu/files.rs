@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
+use crate::criu::ghost;
 use crate::criu::image::{self, ImageError, Magic};
 
 /// `file_entry` (fdinfo.proto).
@@ -112,6 +113,17 @@ pub enum FilesError {
         /// The missing one.
         remap_id: u32,
     },
+    /// A remap is of no regular file.
+    #[error("remap-fpath.img has an entry for file {0}, which files.img does not have")]
+    NoFile(u32),
+    /// There is no image of a ghost.
+    #[error("file {orig_id} comes back from the ghost image {image}, which is not there")]
+    NoGhost {
+        /// The file whose name is gone.
+        orig_id: u32,
+        /// The missing image.
+        image: PathBuf,
+    },
     /// A type that CRIU did not have when this was written.
     #[error("remap-fpath.img has an entry of unknown type {remap_type} for file {orig_id}")]
     UnknownType {
@@ -142,7 +154,17 @@ pub fn read(dir: &Path) -> Result<Vec<DumpedFile>, FilesError> {
     } else {
         Vec::new()
     };
-    join(regular, remaps)
+    let files = join(regular, remaps)?;
+    for file in &files {
+        if let Some(Remap::Ghost(id)) = file.remap {
+            let image = dir.join(ghost::file_name(id));
+            if !image.is_file() {
+                let orig_id = file.id;
+                return Err(FilesError::NoGhost { orig_id, image });
+            }
+        }
+    }
+    Ok(files)
 }
 
 fn join(
@@ -157,7 +179,7 @@ fn join(
     for entry in remaps {
         by_id.insert(entry.orig_id, remap(&entry, &paths)?);
     }
-    Ok(regular
+    let files: Vec<DumpedFile> = regular
         .into_iter()
         .map(|file| DumpedFile {
             id: file.id,
@@ -167,7 +189,11 @@ fn join(
             size_bytes: file.size,
             mode: file.mode,
         })
-        .collect())
+        .collect();
+    match by_id.into_keys().min() {
+        Some(orig_id) => Err(FilesError::NoFile(orig_id)),
+        None => Ok(files),
+    }
 }
 
 fn remap(entry: &RemapFilePathEntry, paths: &HashMap<u32, PathBuf>) -> Result<Remap, FilesError> {
@@ -259,6 +285,34 @@ mod tests {
             remap_of(remap_entry(2, Some(3))),
             Err(FilesError::UnknownType { .. })
         ));
+    }
+
+    #[test]
+    fn a_remap_of_no_file_and_a_missing_ghost_are_found() {
+        let mut remaps = remap_entry(2, Some(1));
+        remaps[0].orig_id = 9;
+        assert!(matches!(remap_of(remaps), Err(FilesError::NoFile(9))));
+        let dir = tempfile::tempdir().unwrap();
+        let put = |name: &str, magic: Magic, message: Vec<u8>| {
+            let mut bytes = image::Format::V1_1.header(magic);
+            image::put(&mut bytes, &message).unwrap();
+            std::fs::write(dir.path().join(name), bytes).unwrap();
+        };
+        let entry = FileEntry {
+            id: 1,
+            reg: Some(file(1, b"/a")),
+        };
+        put(FILES, Magic::Files, prost::Message::encode_to_vec(&entry));
+        let remap = &remap_entry(26, Some(1))[0];
+        put(
+            REMAPS,
+            Magic::RemapFpath,
+            prost::Message::encode_to_vec(remap),
+        );
+        let error = read(dir.path()).unwrap_err().to_string();
+        assert!(error.contains("ghost-file-1a.img"), "{error}");
+        std::fs::write(dir.path().join("ghost-file-1a.img"), b"").unwrap();
+        assert_eq!(read(dir.path()).unwrap()[0].remap, Some(Remap::Ghost(26)));
     }
 
     #[test]

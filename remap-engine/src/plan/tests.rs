@@ -140,6 +140,15 @@ fn a_policy_makes_ghosts_of_all_that_is_held_also_by_others() {
 }
 
 #[test]
+fn a_ghost_that_has_its_name_again_is_a_ghost_again() {
+    let mut scan = scan_of(vec![held(2, 9, 1, "/dev/shm/a (deleted)")]);
+    scan.map.mounts[1].policy = Some(MountPolicy::Ghost);
+    let plan = planned(&scan, |_| NameState::Stale);
+    assert_eq!(plan.files[0].decision, Decision::GhostRelinked);
+    assert_eq!(plan.ghosted_bytes(), 4096);
+}
+
+#[test]
 fn ghosts_with_names_need_a_criu_that_waits() {
     let mut scan = scan_of(vec![held(2, 9, 1, "/dev/shm/a")]);
     let refusals = |scan: &Scan, version: &str| {

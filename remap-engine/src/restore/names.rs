@@ -78,3 +78,6 @@ impl Drop for Names<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

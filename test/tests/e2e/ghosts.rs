@@ -149,7 +149,7 @@ fn neighbour(context: &Context) -> Result<()> {
     let before = workload.probe(&a)?;
     let inode = || {
         let path = a_shm.file("sem.scenario");
-        let line = format!("stat -c '%d %i %h' {path} /proc/*/fd/9 -L 2>/dev/null | sort -u");
+        let line = format!("stat -c '%d %i %h' {path}");
         Ok::<_, anyhow::Error>(context.a().shell(&line)?.text().into_owned())
     };
     let own = inode()?;
@@ -160,7 +160,10 @@ fn neighbour(context: &Context) -> Result<()> {
     workload.expect_same(&b, &before)?;
     b_shm.expect_no_leftovers()?;
     a_shm.expect_no_leftovers()?;
-    ensure!(neighbour.is_running()?, "the neighbour has ended");
+    ensure!(
+        neighbour.is_running()? && is_held(context, &a_shm, "sem.scenario")?,
+        "the neighbour has not what it had"
+    );
     neighbour.kill()?;
     b.remove(ID)
 }
@@ -169,15 +172,18 @@ fn neighbour(context: &Context) -> Result<()> {
 fn hold(context: &Context, shm: &Shm, name: &str) -> Result<Background> {
     let line = format!("exec 9<>{} && exec sleep 600", shm.file(name));
     let process = context.a().command("sh").args(["-c", &line]).spawn()?;
+    let there = || is_held(context, shm, name);
+    ensure!(wait::until(LIMIT, there)?, "the neighbour does not come");
+    Ok(process)
+}
+
+/// Whether a process of host a has the file open as the neighbour does.
+fn is_held(context: &Context, shm: &Shm, name: &str) -> Result<bool> {
     let path = shm.file(name);
     let line =
         format!("for fd in /proc/[0-9]*/fd/9; do [ $fd -ef {path} ] && exit 0; done; exit 1");
-    let there = || {
-        let found = context.a().command("sh").args(["-c", &line]).run()?;
-        Ok(found.status.success())
-    };
-    ensure!(wait::until(LIMIT, there)?, "the neighbour does not come");
-    Ok(process)
+    let found = context.a().command("sh").args(["-c", &line]).run()?;
+    Ok(found.status.success())
 }
 
 /// A name that the target has already: named before anything is touched, and the same checkpoint

@@ -1,0 +1,179 @@
+//! A restore whose ghosts get names, with a restorer that does what CRIU does.
+
+use std::collections::BTreeMap;
+use std::io::Read;
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::MetadataExt;
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+
+use crate::ghosts::{GhostFile, GhostName};
+use crate::manifest::{DumpOptions, Manifest};
+use crate::phase::BoxError;
+use crate::restore::{RestoreRequest, Restorer, recover, restore};
+use crate::workdir::WorkDir;
+
+/// What goes wrong.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Fault {
+    None,
+    /// Before the script is called.
+    Early,
+    /// The script is not called.
+    NoScript,
+    /// Somebody takes the name meanwhile.
+    Taken,
+    /// After the script was called.
+    Late,
+}
+
+struct FakeRestorer<'g> {
+    ground: &'g Ground,
+    fault: Fault,
+}
+
+impl FakeRestorer<'_> {
+    /// The script's side of the protocol, as [`crate::hold::ask`] has it.
+    fn ask(&self) -> u8 {
+        let config = std::fs::read_to_string(self.ground.work().criu_config()).unwrap();
+        let script = config.lines().next().unwrap();
+        let script = Path::new(script.strip_prefix("action-script ").unwrap());
+        let dir = std::fs::File::open(script.parent().unwrap()).unwrap();
+        let socket = format!("/proc/self/fd/{}/hold.sock", dir.as_raw_fd());
+        let mut verdict = [0];
+        let mut stream = UnixStream::connect(socket).unwrap();
+        stream.read_exact(&mut verdict).unwrap();
+        verdict[0]
+    }
+}
+
+impl Restorer for FakeRestorer<'_> {
+    fn restore(&self, _options: Option<&DumpOptions>) -> Result<(), BoxError> {
+        let ghost = self.ground.target.path().join("a.cr.1.ghost");
+        std::fs::write(&ghost, b"contents").unwrap();
+        match self.fault {
+            Fault::Early => return Err("criu failed".into()),
+            Fault::NoScript => return Ok(()),
+            Fault::Taken => std::fs::write(self.ground.target.path().join("b"), b"x").unwrap(),
+            _ => {}
+        }
+        // CRIU before 4.2 calls it twice.
+        if [self.ask(), self.ask()] != *b"rr" {
+            return Err("the script failed".into());
+        }
+        if self.fault == Fault::Late {
+            return Err("criu failed".into());
+        }
+        std::fs::remove_file(ghost).unwrap();
+        Ok(())
+    }
+
+    fn abort(&self) {}
+
+    fn discard(&self) {}
+}
+
+struct Ground {
+    root: tempfile::TempDir,
+    target: tempfile::TempDir,
+}
+
+impl Ground {
+    fn new() -> Self {
+        let root = tempfile::tempdir().unwrap();
+        let target = tempfile::tempdir_in("/dev/shm").unwrap();
+        let images = root.path().join("images");
+        std::fs::create_dir(&images).unwrap();
+        std::fs::write(images.join("inventory.img"), b"x").unwrap();
+        let options = DumpOptions::default();
+        let mut manifest = Manifest::build(&images, BTreeMap::new(), options, vec![]).unwrap();
+        manifest.ghosts.push(GhostFile {
+            destination: "/dev/shm".into(),
+            id: 1,
+            beside: "a".into(),
+            names: ["a", "b"].map(|name| GhostName(name.into())).into(),
+            directories: vec![],
+            size_bytes: 8,
+            data_bytes: 8,
+        });
+        manifest.write(&images).unwrap();
+        let bundle = root.path().join("bundle");
+        std::fs::create_dir(&bundle).unwrap();
+        let config = format!(
+            r#"{{"mounts":[{{"destination":"/dev/shm","type":"bind","source":"{}"}}]}}"#,
+            target.path().display()
+        );
+        std::fs::write(bundle.join("config.json"), config).unwrap();
+        crate::bundle::adopt(&bundle).unwrap();
+        std::fs::write(WorkDir::of(&bundle).criu_config(), "the user's\n").unwrap();
+        Self { root, target }
+    }
+
+    fn work(&self) -> WorkDir {
+        WorkDir::of(&self.root.path().join("bundle"))
+    }
+
+    fn restore(&self, fault: Fault) -> Result<(), String> {
+        let request = RestoreRequest {
+            bundle: self.root.path().join("bundle"),
+            image_dir: self.root.path().join("images"),
+            work_dir: self.root.path().join("work"),
+            script: "/bin/true".into(),
+        };
+        let restorer = FakeRestorer {
+            ground: self,
+            fault,
+        };
+        restore(&request, &restorer).map_err(|error| crate::phase::report(&error))
+    }
+
+    fn names(&self) -> Vec<String> {
+        let names = std::fs::read_dir(self.target.path()).unwrap();
+        let names = names.map(|name| name.unwrap().file_name().into_string().unwrap());
+        let mut names: Vec<String> = names.collect();
+        names.sort();
+        names
+    }
+
+    fn assert_nothing_of_it_is_left(&self) {
+        let config = std::fs::read_to_string(self.work().criu_config()).unwrap();
+        assert_eq!(config, "the user's\n");
+        assert!(!self.work().hold().exists() && !self.work().relink_note().exists());
+    }
+}
+
+#[test]
+fn a_ghost_has_its_names_when_the_tasks_run() {
+    let ground = Ground::new();
+    ground.restore(Fault::None).unwrap();
+    assert_eq!(ground.names(), ["a", "b"]);
+    let inode = |name: &str| std::fs::metadata(ground.target.path().join(name)).unwrap();
+    assert_eq!(inode("a").ino(), inode("b").ino());
+    assert_eq!(inode("a").nlink(), 2);
+    ground.assert_nothing_of_it_is_left();
+}
+
+#[test]
+fn a_failure_leaves_no_name_and_says_what_has_failed() {
+    for (fault, said) in [
+        (Fault::Early, "criu failed"),
+        (Fault::Late, "criu failed"),
+        (Fault::NoScript, "without calling the action script"),
+        (Fault::Taken, "exist already"),
+    ] {
+        let ground = Ground::new();
+        let error = ground.restore(fault).unwrap_err();
+        assert!(error.contains(said), "{fault:?}: {error}");
+        let theirs: &[&str] = if fault == Fault::Taken { &["b"] } else { &[] };
+        assert_eq!(ground.names(), theirs, "{fault:?}");
+        ground.assert_nothing_of_it_is_left();
+    }
+}
+
+#[test]
+fn what_was_committed_stays_whoever_looks_for_leftovers() {
+    let ground = Ground::new();
+    ground.restore(Fault::None).unwrap();
+    recover(&ground.root.path().join("bundle")).unwrap();
+    assert_eq!(ground.names(), ["a", "b"]);
+}
