@@ -17,6 +17,7 @@ mod task;
 #[cfg(test)]
 mod tests;
 mod unix;
+mod unseen;
 
 use std::collections::{HashMap, HashSet};
 use std::ffi::OsString;
@@ -129,6 +130,8 @@ pub enum Kind {
     FileTable,
     /// A System V shared memory segment of CRIU's IPC namespace (`check_sysvipc_map_dump`).
     SystemVMemory,
+    /// A descriptor of a file at which nobody can look (`fill_fd_params`).
+    Unseen,
 }
 
 /// What is looked at: the processes that CRIU would dump, and the files that they hold.
@@ -208,6 +211,7 @@ pub(crate) fn find(held: &Held) -> Result<Vec<Obstacle>, ProcessError> {
     socket::find(held, &mut found)?;
     lock::find(held, &mut found)?;
     task::find(held, &mut found)?;
+    unseen::find(held, &mut found)?;
     Ok(found.obstacles())
 }
 

@@ -86,6 +86,25 @@ fn a_thread_with_files_of_its_own_is_found_while_it_has_them() {
 }
 
 #[test]
+fn the_descriptors_of_a_dead_process_cannot_be_looked_at() {
+    let mut child = std::process::Command::new("sleep")
+        .arg("600")
+        .spawn()
+        .unwrap();
+    let path = format!("/proc/{}/fd", child.id());
+    let dir = std::fs::File::open(&path).unwrap();
+    let fd = std::os::fd::AsRawFd::as_raw_fd(&dir).unsigned_abs();
+    let is_found = || {
+        let found = holders(&found(), &Kind::Unseen);
+        found.iter().any(|one| one.by == Some(UseKind::Fd(fd)))
+    };
+    assert!(!is_found());
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(is_found());
+}
+
+#[test]
 fn every_kind_survives_its_json_form() {
     let device = Device {
         major: 10,
@@ -105,6 +124,7 @@ fn every_kind_survives_its_json_form() {
             namespace: "pid".into(),
         },
         Kind::FileTable,
+        Kind::Unseen,
     ] {
         let obstacle = Obstacle {
             kind,

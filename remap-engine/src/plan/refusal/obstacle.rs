@@ -61,7 +61,8 @@ fn forbids(kind: &Kind, intent: &Intent, criu: CriuVersion) -> bool {
         | Kind::Namespace { .. }
         | Kind::Traced
         | Kind::FileTable
-        | Kind::SystemVMemory => true,
+        | Kind::SystemVMemory
+        | Kind::Unseen => true,
     }
 }
 
@@ -167,6 +168,10 @@ fn said(kind: &Kind) -> (String, String) {
         Kind::SystemVMemory => (
             "a System V shared memory segment belongs to an IPC namespace that is not the container's".into(),
             "run the container in an IPC namespace of its own".into(),
+        ),
+        Kind::Unseen => (
+            "a file cannot be looked at, as the descriptors in /proc of a process that has ended".into(),
+            close("it"),
         ),
     };
     (cause, remedy)
