@@ -12,6 +12,7 @@ pub mod half_restored;
 pub mod hold;
 pub mod image_dir;
 pub mod intent;
+mod lent;
 pub mod link_remap;
 pub mod manifest;
 pub mod mountinfo;

@@ -25,6 +25,7 @@ use crate::carry::{self, Mode, PopulateError, Populated, Recovery};
 use crate::contents::archive_name;
 use crate::fit::{self, Place};
 use crate::half_restored::HalfRestored;
+use crate::lent::Lent;
 use crate::manifest::{DumpOptions, FILE_NAME, Manifest};
 use crate::ownership::{self, Wanted};
 use crate::phase::{BoxError, Phase, PhaseError};
@@ -148,6 +149,7 @@ fn run(
     let _config = ConfigForRestore::write(bundle, options)?;
     relink.begin()?;
     let names = Names::begin(request, relink)?;
+    let _lent = Lent::to_container(&bundle.path, image_dir)?;
     let half = HalfRestored::begin(&bundle.path, image_dir, work_dir)?;
     let (ended, end) = watchdog::end_signal()?;
     let (watched, named, restored) = std::thread::scope(|scope| {
