@@ -110,6 +110,7 @@ pub fn checkpoint(
     let prepared = Phase::Prepare.run(|| Prepared::new(request))?;
     let hold = Phase::Prepare.run(|| Hold::prepare(&prepared.work.hold(), &request.script))?;
     let _locks = Phase::Prepare.run(|| prepared.lock())?;
+    prepared.tasks.freshen_names();
     let freeze = Phase::Freeze.run(|| Freeze::new(dumper))?;
     let scan = Phase::Scan.run(|| prepared.tasks.scan())?;
     let plan = Phase::Plan.run(|| prepared.plan(&scan))?;

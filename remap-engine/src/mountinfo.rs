@@ -53,6 +53,21 @@ impl MountEntry {
         let has_ro = |options: &str| options.split(',').any(|option| option == "ro");
         has_ro(&self.options) || has_ro(&self.super_options)
     }
+
+    /// Whether a look at what is on it may wait for somebody else.
+    #[must_use]
+    pub fn may_block(&self) -> bool {
+        may_block(&self.fs_type)
+    }
+}
+
+/// Whether a look at a file of a file system of this type may wait for somebody else: for a server,
+/// on this host or another.
+#[must_use]
+pub fn may_block(fs_type: &str) -> bool {
+    ["fuse", "nfs", "cifs", "9p", "ceph", "autofs"]
+        .iter()
+        .any(|kind| fs_type.starts_with(kind))
 }
 
 /// A line that does not follow proc_pid_mountinfo(5).

@@ -5,6 +5,8 @@
 //! live gets a new name `link_remap.N` beside it (LINKED), which only helps where the file system
 //! travels with the container.
 
+mod name;
+mod proc_file;
 mod refusal;
 mod warning;
 
@@ -57,7 +59,8 @@ pub enum Decision {
     Shared,
     /// Named, on an external mount that is not carried: the target must have it.
     Stays,
-    /// The kernel shows it as deleted, but its name is alive (lxcfs, cgroup): left to CRIU.
+    /// The kernel shows it as deleted, but its name is alive (lxcfs, cgroup): earlier builds left it
+    /// to CRIU, which fails.
     StaleName,
     /// It would be lost or would come back as another file.
     Unsupported {
@@ -160,13 +163,15 @@ fn is_path(one: &FileUse) -> bool {
 
 fn file_plan(scan: &Scan, uses: &[&FileUse]) -> Option<FilePlan> {
     let first = uses.first()?;
-    let mount = uses.iter().find_map(|one| scan.map.by_id(one.mount_id));
+    let mount = uses.iter().find_map(|one| scan.mount_of(one));
     let state = uses
         .iter()
         .filter_map(|one| scan.names.state(one))
         .find(|state| *state != NameState::Live);
     let decision = if first.device == scan.memfd_device {
-        Decision::Memfd
+        memory(uses)
+    } else if let Some(file) = uses.iter().find_map(|one| scan.proc_files.of(one)) {
+        proc_file::decide(file, mount?)?
     } else {
         // A directory is a place that many may be in: the target's own serves as well.
         let is_place = first.is_directory() && first.links > 0;
@@ -197,6 +202,17 @@ fn file_plan(scan: &Scan, uses: &[&FileUse]) -> Option<FilePlan> {
     })
 }
 
+/// CRIU opens an executable as a file, and has none (`try_collect_special_file`).
+fn memory(uses: &[&FileUse]) -> Decision {
+    if uses.iter().all(|one| one.kind != UseKind::Exe) {
+        return Decision::Memfd;
+    }
+    Decision::Unsupported {
+        reason: "it is an executable, and lives in memory only".into(),
+        remedy: "start the program from a file".into(),
+    }
+}
+
 /// The decision for an inode on `mount`; `None` if nothing is to be done. `state` is that of a
 /// name that only looks alive or is gone, if there is one among the names by which it is held;
 /// `by_others` says that it has contents which others hold as well.
@@ -206,16 +222,13 @@ fn decide(
     state: Option<NameState>,
     by_others: bool,
 ) -> Option<Decision> {
-    if mount.fs_type == "proc" {
-        return state.map(|_| Decision::Procfs);
-    }
     if file.links == 0 && (!by_others || mount.is_ghosted()) {
         return Some(Decision::Ghost);
     }
-    // A ghost whose name was made again is shown as deleted for ever: CRIU has opened it by another
-    // entry of that name.
-    let is_stale = mount.fs_type != "tmpfs" && state == Some(NameState::Stale);
-    if mount.is_ghosted() && !is_stale {
+    if let Some(refused) = name::refused(mount, state) {
+        return Some(refused);
+    }
+    if mount.is_ghosted() {
         return ghosted(mount, file);
     }
     match (&mount.class, state) {
@@ -223,13 +236,10 @@ fn decide(
         (MountClass::ExternalTmpfsPrivate | MountClass::ExternalTmpfsShared { .. }, _) => {
             Some(Decision::Carried)
         }
-        (_, Some(NameState::Stale)) => Some(Decision::StaleName),
         (MountClass::Internal, None | Some(NameState::Live)) => None,
         (_, None | Some(NameState::Live)) => Some(Decision::Stays),
-        (MountClass::Internal, Some(NameState::Gone)) if mount.fs_type == "tmpfs" => {
-            Some(Decision::Linked)
-        }
-        (_, Some(NameState::Gone)) => Some(not_carried(mount)),
+        (MountClass::Internal, Some(_)) if mount.fs_type == "tmpfs" => Some(Decision::Linked),
+        (_, Some(_)) => Some(not_carried(mount)),
     }
 }
 

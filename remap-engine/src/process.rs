@@ -77,6 +77,17 @@ impl Process {
         Ok(Self { pid, dir })
     }
 
+    /// The same process, for somebody else to look at.
+    ///
+    /// # Errors
+    /// There are too many open files.
+    pub(crate) fn try_clone(&self) -> io::Result<Self> {
+        Ok(Self {
+            pid: self.pid,
+            dir: self.dir.try_clone()?,
+        })
+    }
+
     /// Its pid.
     #[must_use]
     pub fn pid(&self) -> i32 {

@@ -1,13 +1,18 @@
 //! The scan: what the frozen tasks of a container hold, and who else holds it.
 
 mod names;
+mod nested;
+mod patience;
+mod proc_files;
 mod running;
+mod viewers;
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use rustix::fs::{AtFlags, StatxFlags};
 use serde::{Deserialize, Serialize};
@@ -20,20 +25,31 @@ use crate::ownership::{self, Extent, Wanted};
 use crate::policy::Policy;
 use crate::process::{self, FileUse, Process, ProcessError};
 
+use self::patience::Patience;
+use self::viewers::Viewers;
+
 pub use self::names::{DeletedNames, NameState};
-pub use self::running::scan_running;
+pub use self::proc_files::{Owner, ProcFile, ProcFiles};
+pub use self::running::{freshen_names, scan_running};
+
+/// How long file systems may take that do not answer at once, all together.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// What was seen of the container, as a rule while its tasks were frozen.
 #[derive(Debug, Clone)]
 pub struct Scan {
     /// Every mount, classified, with ownership decided.
     pub map: MountMap,
+    /// Mounts of namespaces within the container, of file systems of which init has none.
+    pub nested: Vec<Mount>,
     /// What others hold of a shared mount, by its id: inodes, each with the pid that holds it.
     pub held_by_others: HashMap<u64, BTreeSet<(u64, i32)>>,
     /// Every use of a file by init and its descendants.
     pub uses: Vec<FileUse>,
     /// Of those names among them that look deleted, what became of them.
     pub names: DeletedNames,
+    /// Of those that are files of processes, whose they are.
+    pub proc_files: ProcFiles,
     /// Tasks in the container's control group outside init's tree (exec sessions): frozen with
     /// the others, not dumped by CRIU.
     pub exec_sessions: Vec<ExecSession>,
@@ -41,6 +57,15 @@ pub struct Scan {
     pub obstacles: Vec<Obstacle>,
     /// The device of memfds.
     pub memfd_device: Device,
+}
+
+impl Scan {
+    /// The mount by which a file is held.
+    #[must_use]
+    pub fn mount_of(&self, one: &FileUse) -> Option<&Mount> {
+        let nested = || self.nested.iter().find(|mount| mount.id == one.mount_id);
+        self.map.by_id(one.mount_id).or_else(nested)
+    }
 }
 
 /// A task that was put into the container beside init's tree.
@@ -110,20 +135,26 @@ pub fn scan(bundle: &Bundle, init: i32) -> Result<Scan, ScanError> {
 }
 
 /// Puts together what the processes of `tree`, init first, hold, and looks around.
-fn look(bundle: &Bundle, tree: &[Process], uses: Vec<FileUse>) -> Result<Scan, ScanError> {
+fn look(bundle: &Bundle, tree: &[Process], mut uses: Vec<FileUse>) -> Result<Scan, ScanError> {
     let system = |what| move |source| ScanError::System { what, source };
     let memfd_device = process::memfd_device().map_err(system("make a memfd"))?;
     let Some(root) = tree.first() else {
         return Ok(Scan {
             map: MountMap::default(),
+            nested: Vec::new(),
             held_by_others: HashMap::new(),
             uses: Vec::new(),
             names: DeletedNames::default(),
+            proc_files: ProcFiles::default(),
             exec_sessions: Vec::new(),
             obstacles: Vec::new(),
             memfd_device,
         });
     };
+    let patience = Patience::new(PATIENCE);
+    let viewers = Viewers::of(tree)?;
+    let names = DeletedNames::look(tree, &viewers, &mut uses, &patience);
+    let proc_files = ProcFiles::look(tree, &viewers, &uses, &patience)?;
     let obstacles = obstacle::find(&Held::new(tree, &uses, memfd_device))?;
     let mut map = MountMap::build(bundle, &root.mounts()?, root);
     map.apply(&Policy::of(&bundle.annotations).overrides);
@@ -140,6 +171,7 @@ fn look(bundle: &Bundle, tree: &[Process], uses: Vec<FileUse>) -> Result<Scan, S
     });
     let exec_sessions = exec_sessions.collect();
     let container: HashSet<i32> = frozen.union(&members).copied().collect();
+    let nested = nested::adopt(&map, &viewers, &mut uses);
     map.leave_unused(bundle, &uses);
     let owned = |mount: &&Mount| mount.class == MountClass::ExternalTmpfsPrivate;
     let carried: Vec<Mount> = map.mounts.iter().filter(owned).cloned().collect();
@@ -157,8 +189,10 @@ fn look(bundle: &Bundle, tree: &[Process], uses: Vec<FileUse>) -> Result<Scan, S
     }
     Ok(Scan {
         map,
+        nested,
         held_by_others,
-        names: DeletedNames::look(root, &uses),
+        names,
+        proc_files,
         uses,
         exec_sessions,
         obstacles,

@@ -57,6 +57,13 @@ impl FrozenTasks {
         })
     }
 
+    /// Before they are frozen: see [`scan::freshen_names`]. The scan looks anyway.
+    pub(super) fn freshen_names(&self) {
+        if let Err(error) = scan::freshen_names(self.init.pid()) {
+            tracing::debug!(%error, "names were not looked at before the freeze");
+        }
+    }
+
     /// Opens the mounts whose contents are to be saved.
     ///
     /// # Errors

@@ -120,15 +120,8 @@ impl Mounts {
                 .by_id
                 .values()
                 .filter(|mount| is_above(mount))
-                .any(is_remote)
+                .any(MountEntry::may_block)
     }
-}
-
-/// Whether a look at it may wait for somebody else.
-fn is_remote(mount: &MountEntry) -> bool {
-    ["fuse", "nfs", "cifs", "9p", "ceph", "autofs"]
-        .iter()
-        .any(|kind| mount.fs_type.starts_with(kind))
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@ use crate::intent::{Intent, LOSE_EXEC_SESSIONS};
 use crate::mountmap::EphemeralReason;
 use crate::obstacle::Kind;
 use crate::ownership::OtherUser;
+use crate::scan::{Owner, ProcFile};
 use proptest::prelude::*;
 
 const MEMFD: Device = Device { major: 0, minor: 1 };
@@ -53,7 +54,9 @@ fn scan_of(uses: Vec<FileUse>) -> Scan {
     Scan {
         held_by_others: std::collections::HashMap::new(),
         names: Default::default(),
+        proc_files: Default::default(),
         map: MountMap { mounts },
+        nested: vec![],
         uses,
         exec_sessions: vec![],
         obstacles: vec![],
@@ -197,26 +200,56 @@ fn a_name_that_only_looks_deleted_is_told_apart() {
         decision(real.clone(), NameState::Live),
         Some(Decision::Stays)
     );
-    assert_eq!(decision(real, NameState::Stale), Some(Decision::StaleName));
+    let refused = |mount_id, state| {
+        let file = held(mount_id, 9, 1, "/x (deleted)");
+        matches!(decision(file, state), Some(Decision::Unsupported { .. }))
+    };
+    // On a tmpfs CRIU can make a name.
+    for (mount_id, expected) in [(1, true), (2, false), (3, false), (4, true), (6, true)] {
+        assert_eq!(refused(mount_id, NameState::Stale), expected, "{mount_id}");
+    }
+    // Here it gives up before that.
+    for state in [NameState::Taken, NameState::NoWay, NameState::NoAnswer] {
+        assert!(
+            (1..=4).all(|mount_id| refused(mount_id, state)),
+            "{state:?}"
+        );
+        let ghost = decision(held(2, 9, 0, "/x (deleted)"), state);
+        assert_eq!(ghost, Some(Decision::Ghost));
+    }
 }
 
 #[test]
 fn a_memfd_is_told_by_its_device_and_not_by_its_name() {
     let mut memfd = held(99, 9, 0, "/memfd:x (deleted)");
     memfd.device = MEMFD;
-    assert_eq!(decision(memfd, NameState::Gone), Some(Decision::Memfd));
+    assert_eq!(
+        decision(memfd.clone(), NameState::Gone),
+        Some(Decision::Memfd)
+    );
     let real = held(2, 9, 0, "/memfd:x (deleted)");
     assert_eq!(decision(real, NameState::Gone), Some(Decision::Ghost));
+    memfd.kind = UseKind::Exe;
+    let program = decision(memfd, NameState::Gone);
+    assert!(matches!(program, Some(Decision::Unsupported { .. })));
 }
 
 #[test]
-fn files_of_ended_processes_and_of_running_ones() {
-    let dead = held(5, 9, 1, "/proc/20/mountinfo (deleted)");
-    assert_eq!(decision(dead, NameState::Gone), Some(Decision::Procfs));
-    assert_eq!(
-        decision(held(5, 9, 1, "/proc/1/status"), NameState::Live),
-        None
-    );
+fn a_file_of_a_process_that_has_ended_has_a_helper() {
+    let one = held(PROC, 9, 1, "/proc/20/mountinfo");
+    let mut scan = scan_of(vec![one.clone(), held(PROC, 8, 1, "/proc/meminfo")]);
+    let file = ProcFile {
+        number: 20,
+        thread: None,
+        is_there: false,
+        owner: Owner::Nobody,
+        looks_deleted: false,
+        has_helper: true,
+    };
+    scan.proc_files.insert(&one, file);
+    let plan = plan(&scan);
+    assert_eq!(plan.files.len(), 1);
+    assert_eq!(plan.files[0].decision, Decision::Procfs);
 }
 
 #[test]

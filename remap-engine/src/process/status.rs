@@ -10,6 +10,8 @@ pub(crate) struct Status {
     pub(crate) has_ended: bool,
     /// The session in the task's own pid namespace; 0 if its leader is not in there.
     pub(crate) session: Option<i32>,
+    /// The task's number in its own pid namespace.
+    pub(crate) number: Option<i32>,
 }
 
 impl Status {
@@ -29,6 +31,7 @@ impl Status {
                     status.tracer = numbers.next().and_then(Result::ok).unwrap_or_default();
                 }
                 "NSsid" => status.session = numbers.next_back().and_then(Result::ok),
+                "NSpid" => status.number = numbers.next_back().and_then(Result::ok),
                 _ => {}
             }
         }
@@ -42,12 +45,14 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn the_innermost_session_counts() {
-        let text = b"Name:\ta\xff:b\nState:\tZ (zombie)\nTracerPid:\t7\nNSsid:\t20\t0\n";
+    fn the_innermost_numbers_count() {
+        let text =
+            b"Name:\ta\xff:b\nState:\tZ (zombie)\nTracerPid:\t7\nNSpid:\t31\t5\nNSsid:\t20\t0\n";
         let expected = Status {
             tracer: 7,
             has_ended: true,
             session: Some(0),
+            number: Some(5),
         };
         assert_eq!(Status::parse(text), expected);
         let own = std::fs::read("/proc/self/status").unwrap();

@@ -39,6 +39,17 @@ impl Process {
         Some((device_of(&stat), stat.stx_ino))
     }
 
+    /// Device and inode of the file at `path` as the process sees it, or why there is none.
+    pub(crate) fn look_up(&self, path: &Path, nofollow: bool) -> rustix::io::Result<(Device, u64)> {
+        let nofollow = if nofollow {
+            OFlags::NOFOLLOW
+        } else {
+            OFlags::empty()
+        };
+        let stat = self.try_look_at(path, nofollow)?;
+        Ok((device_of(&stat), stat.stx_ino))
+    }
+
     /// The same, following it.
     pub(crate) fn at_path(&self, path: &Path) -> Option<(Device, u64)> {
         let stat = self.look_at(path, OFlags::empty())?;
@@ -47,6 +58,10 @@ impl Process {
 
     /// What is at `path` as the process sees it.
     fn look_at(&self, path: &Path, flags: OFlags) -> Option<Statx> {
+        self.try_look_at(path, flags).ok()
+    }
+
+    fn try_look_at(&self, path: &Path, flags: OFlags) -> rustix::io::Result<Statx> {
         let root = rustix::fs::openat(
             &self.dir,
             "root",
@@ -54,7 +69,7 @@ impl Process {
             Mode::empty(),
         );
         let file = rustix::fs::openat2(
-            root.ok()?,
+            root?,
             path,
             OFlags::PATH | OFlags::CLOEXEC | flags,
             Mode::empty(),
@@ -62,7 +77,7 @@ impl Process {
         );
         let flags = AtFlags::EMPTY_PATH | AtFlags::STATX_DONT_SYNC;
         let wanted = StatxFlags::BASIC_STATS | StatxFlags::MNT_ID;
-        rustix::fs::statx(file.ok()?, "", flags, wanted).ok()
+        rustix::fs::statx(file?, "", flags, wanted)
     }
 }
 

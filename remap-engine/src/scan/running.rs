@@ -2,7 +2,9 @@
 
 use std::collections::HashSet;
 
-use super::{Scan, ScanError, look};
+use super::patience::Patience;
+use super::viewers::Viewers;
+use super::{DeletedNames, PATIENCE, Scan, ScanError, look};
 use crate::bundle::Bundle;
 use crate::mountmap::MountClass;
 use crate::ownership::{OtherUser, cgroup_path};
@@ -27,6 +29,25 @@ pub fn scan_running(bundle: &Bundle, init: i32) -> Result<Scan, ScanError> {
         }
         attempt += 1;
     }
+}
+
+/// Has the kernel look again at names that only look deleted, while the tasks run: what becomes valid
+/// now need not be waited for while they are frozen. Tasks that end meanwhile are left out.
+///
+/// # Errors
+/// Init has ended, or `/proc` cannot be read.
+pub fn freshen_names(init: i32) -> Result<(), ScanError> {
+    let tree = process::running_tree(init)?;
+    let viewers = Viewers::of(&tree)?;
+    if !viewers.may_block() {
+        return Ok(());
+    }
+    let mut uses = Vec::new();
+    for process in &tree {
+        uses.extend(process.file_uses().unwrap_or_default());
+    }
+    DeletedNames::look(&tree, &viewers, &mut uses, &Patience::new(PATIENCE));
+    Ok(())
 }
 
 fn attempt_scan(bundle: &Bundle, init: &Process) -> Result<Scan, ScanError> {
