@@ -24,7 +24,7 @@ use crate::mountinfo::{self, Device, MountEntry};
 pub(crate) use self::descriptor::duplicate;
 pub use self::file_use::{FileUse, UseKind, strip_deleted};
 pub use self::id_map::IdMap;
-pub(crate) use self::maps::{mapped_files, mappings};
+pub use self::maps::{Mapping, mapped_files, mappings};
 pub(crate) use self::running::running_tree;
 pub(crate) use self::status::Status;
 

@@ -4,25 +4,28 @@ use crate::mountinfo::Device;
 
 /// A line of `/proc/PID/maps`, proc_pid_maps(5).
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Mapping {
+pub struct Mapping {
     /// First address, and the one after the last.
-    pub(crate) range: (u64, u64),
+    pub range: (u64, u64),
     /// Device of the file system; for some (overlay, btrfs) not the `st_dev` of the file.
-    pub(crate) device: Device,
+    pub device: Device,
     /// Inode number; 0 if it is no file.
-    pub(crate) inode: u64,
+    pub inode: u64,
     /// The name as the kernel shows it.
-    pub(crate) name: Vec<u8>,
+    pub name: Vec<u8>,
 }
 
-pub(crate) fn mapped_files(maps: &[u8]) -> Vec<Mapping> {
+/// The mappings of files in the text of a `maps` file. A line that is none is left out.
+#[must_use]
+pub fn mapped_files(maps: &[u8]) -> Vec<Mapping> {
     let mut files = mappings(maps);
     files.retain(|mapping| mapping.inode != 0);
     files
 }
 
 /// All of them, also those of no file, and System V's, whose inode number can be 0.
-pub(crate) fn mappings(maps: &[u8]) -> Vec<Mapping> {
+#[must_use]
+pub fn mappings(maps: &[u8]) -> Vec<Mapping> {
     let lines = maps.split(|byte| *byte == b'\n');
     lines.filter_map(mapping).collect()
 }
