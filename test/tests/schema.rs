@@ -2,6 +2,14 @@
 //!
 //! What a kind of decision, mount, holder or obstacle is called is asked of the engine itself, by
 //! a name that none has: so whoever adds one has to describe it in the schema, and nowhere else.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation,
+    reason = "a test, of which clippy sees only the functions that are marked as such"
+)]
 
 use std::collections::{BTreeMap, BTreeSet};
 
