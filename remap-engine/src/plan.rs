@@ -10,7 +10,7 @@ mod proc_file;
 mod refusal;
 mod warning;
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
@@ -132,14 +132,12 @@ pub struct RemapPlan {
 /// Decides for every inode that the scan found.
 #[must_use]
 pub fn plan(scan: &Scan) -> RemapPlan {
-    let mut inodes: BTreeMap<(Device, u64), Vec<&FileUse>> = BTreeMap::new();
-    for one in scan.uses.iter().filter(|one| is_path(one)) {
-        inodes.entry((one.device, one.inode)).or_default().push(one);
-    }
-    let files: Vec<FilePlan> = inodes
-        .into_values()
-        .filter_map(|uses| file_plan(scan, &uses))
-        .collect();
+    let inode = |one: &&FileUse| (one.device, one.inode);
+    let mut uses: Vec<&FileUse> = scan.uses.iter().filter(|one| is_path(one)).collect();
+    uses.sort_by_key(inode);
+    let inodes = uses.chunk_by(|one, next| inode(one) == inode(next));
+    let mut files: Vec<FilePlan> = inodes.filter_map(|uses| file_plan(scan, uses)).collect();
+    files.shrink_to_fit();
     let largest_ghost = files
         .iter()
         .filter(|file| file.decision == Decision::Ghost)

@@ -6,6 +6,7 @@
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 use std::ffi::OsString;
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use super::{Found, Held, Kind};
@@ -113,7 +114,14 @@ impl Mounts {
         // Of these CRIU does not look at the path (`check_path_remap`), nor at that of a file
         // that has no name.
         let has_path = one.links > 0 && !matches!(&*own.fs_type, "proc" | "devpts");
-        let is_above = |mount: &MountEntry| Path::new(&one.name).starts_with(&mount.mount_point);
+        let is_above = |mount: &MountEntry| {
+            let (name, point) = (
+                one.name.as_bytes(),
+                mount.mount_point.as_os_str().as_bytes(),
+            );
+            // To compare the bytes first is faster by far, and tells nearly all.
+            name.starts_with(point) && Path::new(&one.name).starts_with(&mount.mount_point)
+        };
         has_path
             && self.children(own.id).any(is_above)
             && !self

@@ -101,7 +101,11 @@ impl Process {
         }
         for mapping in mapped_files(&self.read("maps")?) {
             let (start, end) = mapping.range;
-            uses.extend(self.file_use(UseKind::Mapping(start, end))?);
+            // The text of the link is that in `maps` but for newlines, which are escaped there
+            // (proc_pid_maps(5)); what is no path may have another name there.
+            let is_path = mapping.name.starts_with(b"/") && !mapping.name.contains(&b'\\');
+            let name = is_path.then(|| OsString::from_vec(mapping.name));
+            uses.extend(self.named_use(UseKind::Mapping(start, end), name)?);
         }
         for kind in [UseKind::Exe, UseKind::Cwd, UseKind::Root] {
             uses.extend(self.file_use(kind)?);
@@ -150,12 +154,27 @@ impl Process {
     /// # Errors
     /// As [`Process::read`]; or the file system does not let root look (a FUSE of another user).
     pub(crate) fn file_use(&self, kind: UseKind) -> Result<Option<FileUse>, ProcessError> {
+        self.named_use(kind, None)
+    }
+
+    /// The same; `name` is the text of the link, if it is known already.
+    fn named_use(
+        &self,
+        kind: UseKind,
+        name: Option<OsString>,
+    ) -> Result<Option<FileUse>, ProcessError> {
         let link = kind.link();
         let wanted = StatxFlags::BASIC_STATS | StatxFlags::MNT_ID;
         let look = || {
             // In this order: a file that is unlinked in between, by a process that runs, is then one
             // without links and not one whose name is gone while others live.
-            let name = rustix::fs::readlinkat(&self.dir, &link, Vec::new())?;
+            let name = match name {
+                Some(name) => name,
+                None => {
+                    let name = rustix::fs::readlinkat(&self.dir, &link, Vec::new())?;
+                    OsString::from_vec(name.into_bytes())
+                }
+            };
             let stat = rustix::fs::statx(&self.dir, &link, AtFlags::STATX_DONT_SYNC, wanted)?;
             rustix::io::Result::Ok((stat, name))
         };
@@ -166,7 +185,7 @@ impl Process {
                 device: device_of(&stat),
                 inode: stat.stx_ino,
                 mount_id: stat.stx_mnt_id,
-                name: OsString::from_vec(name.into_bytes()),
+                name,
                 links: stat.stx_nlink,
                 size_bytes: stat.stx_size,
                 allocated_bytes: stat.stx_blocks.saturating_mul(512),
