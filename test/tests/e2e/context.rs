@@ -1,10 +1,10 @@
 //! What a scenario gets.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use remap_test::image::{self, PYTHON_IMAGE};
-use remap_test::{Ctr, Flavour, Host, Link, Runtime, Tree};
+use remap_test::{Ctr, Flavour, Host, Link, Runtime, Software, Tree};
 
 use crate::stage::Stage;
 
@@ -73,7 +73,7 @@ impl<'s> Context<'s> {
     /// The image with Python and the workloads, on both hosts from now on.
     pub(crate) fn python(&self) -> Result<&'static str> {
         const ARCHIVE: &str = "/srv/python.tar";
-        let workloads = Path::new(env!("CARGO_MANIFEST_DIR")).join("workloads");
+        let workloads = workloads();
         for ctr in [self.ctr(), self.ctr_on_b()] {
             if !ctr.images()?.iter().any(|name| name == PYTHON_IMAGE) {
                 image::python(
@@ -87,6 +87,29 @@ impl<'s> Context<'s> {
         Ok(PYTHON_IMAGE)
     }
 
+    /// The image with `software`, Python and the workloads, on both hosts from now on. Debian's
+    /// packages of it are fetched if this machine does not have them yet.
+    pub(crate) fn software(&self, software: Software) -> Result<&'static str> {
+        const ARCHIVE: &str = "/srv/software.tar";
+        let name = software.image();
+        let mut built: Option<PathBuf> = None;
+        for ctr in [self.ctr(), self.ctr_on_b()] {
+            if ctr.images()?.iter().any(|known| known == name) {
+                continue;
+            }
+            let archive = ctr.host().path(ARCHIVE);
+            if let Some(built) = &built {
+                std::fs::copy(built, &archive)?;
+            } else {
+                let tree = Tree::of_software(self.flavour(), software)?;
+                image::software(tree.root(), software, &workloads(), &archive)?;
+            }
+            ctr.import_image(ARCHIVE)?;
+            built = Some(archive);
+        }
+        Ok(name)
+    }
+
     /// A new directory for the scenario's files, on both hosts.
     pub(crate) fn dir(&self) -> Result<String> {
         let dir = format!("/srv/{}", self.name.replace("::", "-"));
@@ -96,4 +119,8 @@ impl<'s> Context<'s> {
         }
         Ok(dir)
     }
+}
+
+fn workloads() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("workloads")
 }

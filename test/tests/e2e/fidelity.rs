@@ -15,6 +15,7 @@ mod passage;
 mod plain;
 pub(crate) mod report;
 mod semaphores;
+mod software;
 mod table;
 mod workload;
 
@@ -27,7 +28,7 @@ pub(crate) use ground::{Mount, Source};
 pub(crate) use workload::{Class, Workload};
 
 /// All entries, in the order of the report.
-const TABLES: &[&[Workload]] = &[plain::WORKLOADS, semaphores::WORKLOADS];
+const TABLES: &[&[Workload]] = &[plain::WORKLOADS, semaphores::WORKLOADS, software::WORKLOADS];
 
 const COUNT: usize = table::count(TABLES);
 

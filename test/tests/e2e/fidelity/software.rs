@@ -1,0 +1,158 @@
+//! Programs that people run, under a load that comes from inside the container and checks itself:
+//! see `test/workloads/software`.
+//!
+//! CRIU 4.1 cannot dump sockets of the network on new kernels, so what needs none is on Unix
+//! sockets.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use remap_test::{Ctr, Software, wait};
+
+use super::ground::ID;
+use super::{Class, Outcome, Stock, Workload};
+use crate::context::Context;
+
+/// A server is set up and ended, and recovers, on a machine that may have much to do.
+const LIMIT: Duration = Duration::from_secs(300);
+
+/// Of all users of the host, under their own numbers. Without CAP_SYS_RESOURCE, which a machine for
+/// tests may not have, CRIU may not ask for the limits of a process of another user (prlimit(2)),
+/// except in a user namespace that it has made.
+const USERS: &[&str] = &["--uidmap", "0:0:65536", "--gidmap", "0:0:65536"];
+
+/// With the host's network: the loopback interface of a network that `ctr` makes is down, and
+/// nobody raises it after a restore.
+const HOST_NETWORK: &[&str] = &["--net-host"];
+
+/// Connections are carried, with the stock shim, too.
+const TCP: &[(&str, &str)] = &[("org.criu.config", TCP_CONFIGURATION)];
+const TCP_CONFIGURATION: &str = "/srv/tcp-established.conf";
+
+/// Said where CRIU is too old for the kernel.
+const NO_NETWORK: &str = "cannot dump a network socket on this kernel";
+
+pub(super) const WORKLOADS: &[Workload] = &[
+    Workload::new(
+        "fidelity::postgresql",
+        Class::Software,
+        "transactions, parallel queries, a crash",
+        &["python3", "/workload/software.py", "postgresql"],
+    )
+    .image(|context| context.software(Software::Postgres))
+    .ready(ready)
+    .verify(verify)
+    .flags(USERS)
+    .stock(Stock::NoRestore)
+    .by_default(),
+    Workload::new(
+        "fidelity::multiprocessing",
+        Class::Software,
+        "Python's locks, queues, pool and manager",
+        &["python3", "/workload/software.py", "multiprocessing"],
+    )
+    .image(|context| context.python())
+    .ready(ready)
+    .verify(verify)
+    .stock(Stock::NoDump),
+    Workload::new(
+        "fidelity::redis",
+        Class::Software,
+        "counters, an append-only file, a snapshot half written",
+        &["python3", "/workload/software.py", "redis"],
+    )
+    .image(|context| context.software(Software::Redis))
+    .ready(ready)
+    .verify(verify)
+    .stock(Stock::NoRestore),
+    Workload::new(
+        "fidelity::nginx",
+        Class::Software,
+        "an upload and a download half done, a cache",
+        &["python3", "/workload/software.py", "nginx"],
+    )
+    .image(|context| context.software(Software::Nginx))
+    .ready(ready)
+    .verify(verify)
+    .flags(USERS)
+    .stock(Stock::NoRestore),
+    Workload::new(
+        "fidelity::java",
+        Class::Software,
+        "threads, mappings with and without a name",
+        &["python3", "/workload/software.py", "java"],
+    )
+    .image(|context| context.software(Software::Java))
+    .ready(ready)
+    .verify(verify)
+    .stock(Stock::NoRestore),
+    Workload::new(
+        "fidelity::redis_tcp",
+        Class::Software,
+        "the same over TCP connections on the loopback interface",
+        &["python3", "/workload/software.py", "redis", "tcp"],
+    )
+    .image(|context| with_tcp(context, Software::Redis))
+    .ready(ready)
+    .verify(verify)
+    .flags(HOST_NETWORK)
+    .annotations(TCP)
+    .expect_on_trixie(Outcome::Refused(NO_NETWORK))
+    .stock(Stock::NoRestore)
+    .stock_on_trixie(Stock::NoDump),
+    Workload::new(
+        "fidelity::openmpi",
+        Class::Software,
+        "two ranks, their transport, and a shared window",
+        &["python3", "/workload/software.py", "openmpi"],
+    )
+    .image(|context| with_tcp(context, Software::OpenMpi))
+    .ready(ready)
+    .verify(verify)
+    .flags(HOST_NETWORK)
+    .annotations(TCP)
+    .expect_on_trixie(Outcome::Refused(NO_NETWORK))
+    .stock(Stock::NoRestore)
+    .stock_on_trixie(Stock::NoDump),
+];
+
+/// The image, and a configuration of CRIU that allows connections. The hosts forget connections
+/// at once when they end: a container that ends after its checkpoint would leave them in TIME_WAIT,
+/// where they are in the way of those that come back.
+fn with_tcp(context: &Context, software: Software) -> Result<&'static str> {
+    for host in [context.a(), context.b()] {
+        host.write_file(TCP_CONFIGURATION, "tcp-established\n")?;
+        host.shell("echo 0 >/proc/sys/net/ipv4/tcp_max_tw_buckets")?;
+    }
+    context.software(software)
+}
+
+/// It leaves a mark, or an error.
+fn ready(ctr: &Ctr<'_>) -> Result<()> {
+    let mut said = String::new();
+    let line = "cd /workload-state && { cat error 2>/dev/null || cat ready 2>/dev/null; }";
+    let is_over = wait::until(LIMIT, || {
+        said = ctr.exec(ID, &["sh", "-c", line])?.text().into_owned();
+        Ok(!said.is_empty())
+    })?;
+    ensure!(is_over, "it does not get ready");
+    ensure!(!said.contains("Traceback"), "it cannot be set up: {said}");
+    Ok(())
+}
+
+/// It says `ok` and how much was worked, or what is missing.
+fn verify(ctr: &Ctr<'_>) -> Result<()> {
+    let command = ctr.command(["task", "exec", "--exec-id", "check", ID, "python3"]);
+    let said = command
+        .arg("/workload/software_check.py")
+        .timeout(LIMIT)
+        .run()
+        .context("ask it")?;
+    let text = said.text();
+    ensure!(
+        said.exit_code() == 0 && text.starts_with("ok"),
+        "{text}{}",
+        said.error_text().trim_end()
+    );
+    Ok(())
+}
