@@ -1,8 +1,9 @@
 //! Images that the root of a user namespace may read.
 //!
 //! CRIU enters the user namespace of a container that has one before it has opened all images
-//! (`restore_task_with_children`), and is then, for the host, the user that is root in there: it may
-//! not read what belongs to the host's root alone.
+//! (`restore_task_with_children`). At first it is still the host's root there, without its privileges,
+//! and then, for the host, the user that is root in there (`prepare_userns`): both must be able to
+//! read them.
 
 use std::ffi::OsString;
 use std::io;
@@ -10,21 +11,20 @@ use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStringExt;
 use std::path::Path;
 
-use rustix::fs::{AtFlags, Dir, FileType, Gid, Mode, OFlags, Uid};
+use rustix::fs::{AtFlags, Dir, FileType, Gid, Mode, OFlags, Stat, Uid};
 use serde::Deserialize;
 
 /// The part of a bundle's `config.json` that counts here (OCI runtime spec, config-linux.md, "User
 /// namespace mappings").
-#[derive(Default, Deserialize)]
+#[derive(Deserialize)]
 struct Config {
     linux: Option<Linux>,
 }
 
-#[derive(Default, Deserialize)]
+#[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Linux {
     uid_mappings: Option<Vec<IdMapping>>,
-    gid_mappings: Option<Vec<IdMapping>>,
 }
 
 #[derive(Deserialize)]
@@ -35,27 +35,23 @@ struct IdMapping {
     host: u32,
 }
 
-/// The user and the group of the host that are root in the container of this bundle; `None` if it has
-/// no user namespace that the runtime makes.
-fn container_root(bundle: &Path) -> io::Result<Option<(Uid, Gid)>> {
+/// The user of the host that is root in the container of this bundle; `None` if it has no user
+/// namespace that the runtime makes.
+fn container_root(bundle: &Path) -> io::Result<Option<Uid>> {
     let text = std::fs::read(bundle.join("config.json"))?;
     let config: Config = serde_json::from_slice(&text)?;
-    let linux = config.linux.unwrap_or_default();
-    let root = |mappings: Option<Vec<IdMapping>>| {
-        let mut mappings = mappings.into_iter().flatten();
-        let root = mappings.find(|mapping| mapping.container == 0)?;
-        Some(root.host)
-    };
-    let root = root(linux.uid_mappings).zip(root(linux.gid_mappings));
-    Ok(root.map(|(uid, gid)| (Uid::from_raw(uid), Gid::from_raw(gid))))
+    let mappings = config.linux.and_then(|linux| linux.uid_mappings);
+    let mut mappings = mappings.into_iter().flatten();
+    let root = mappings.find(|mapping| mapping.container == 0);
+    Ok(root.map(|mapping| Uid::from_raw(mapping.host)))
 }
 
-/// An image directory that belongs to the container's root, until this is dropped.
+/// An image directory that the container's root may read, until this is dropped.
 #[derive(Debug)]
 pub(crate) struct Lent {
     dir: OwnedFd,
-    /// The files, the directory itself last, and whose they were.
-    lent: Vec<(OsString, Uid, Gid)>,
+    /// The files, the directory itself last, and how they were.
+    lent: Vec<(OsString, Stat)>,
 }
 
 impl Lent {
@@ -63,10 +59,9 @@ impl Lent {
     /// itself has that user, and what is in the images is its own memory.
     ///
     /// # Errors
-    /// The bundle cannot be read, or the owner of a file cannot be changed. All belong to whom they
-    /// did.
+    /// The bundle cannot be read, or a file cannot be lent. All are as they were.
     pub(crate) fn to_container(bundle: &Path, image_dir: &Path) -> io::Result<Option<Self>> {
-        let Some((uid, gid)) = container_root(bundle)? else {
+        let Some(uid) = container_root(bundle)? else {
             return Ok(None);
         };
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
@@ -82,34 +77,39 @@ impl Lent {
             lent: Vec::new(),
         };
         for name in names {
-            lent.lend(name, uid, gid)?;
+            lent.lend(name, uid)?;
         }
         Ok(Some(lent))
     }
 
-    fn lend(&mut self, name: OsString, uid: Uid, gid: Gid) -> io::Result<()> {
+    fn lend(&mut self, name: OsString, uid: Uid) -> io::Result<()> {
         let stat = rustix::fs::statat(&self.dir, &name, AtFlags::SYMLINK_NOFOLLOW)?;
-        let kind = FileType::from_raw_mode(stat.st_mode);
-        if !matches!(kind, FileType::RegularFile | FileType::Directory) {
-            return Ok(());
-        }
-        let (owner, group) = (Uid::from_raw(stat.st_uid), Gid::from_raw(stat.st_gid));
-        self.chown(&name, uid, gid)?;
-        self.lent.push((name, owner, group));
+        let for_group = match FileType::from_raw_mode(stat.st_mode) {
+            FileType::RegularFile => Mode::RGRP,
+            FileType::Directory => Mode::RGRP | Mode::XGRP,
+            _ => return Ok(()),
+        };
+        self.lent.push((name.clone(), stat));
+        let mode = Mode::from_raw_mode(stat.st_mode) | for_group;
+        self.set(&name, uid, Gid::ROOT, mode)?;
         Ok(())
     }
 
-    fn chown(&self, name: &OsString, uid: Uid, gid: Gid) -> rustix::io::Result<()> {
-        let flags = AtFlags::SYMLINK_NOFOLLOW;
-        rustix::fs::chownat(&self.dir, name, Some(uid), Some(gid), flags)
+    fn set(&self, name: &OsString, uid: Uid, gid: Gid, mode: Mode) -> rustix::io::Result<()> {
+        let nofollow = AtFlags::SYMLINK_NOFOLLOW;
+        rustix::fs::chownat(&self.dir, name, Some(uid), Some(gid), nofollow)?;
+        // It is no symbolic link, and nobody else can put one there.
+        rustix::fs::chmodat(&self.dir, name, mode, AtFlags::empty())
     }
 }
 
 impl Drop for Lent {
     fn drop(&mut self) {
-        for (name, uid, gid) in &self.lent {
+        for (name, stat) in &self.lent {
+            let (uid, gid) = (Uid::from_raw(stat.st_uid), Gid::from_raw(stat.st_gid));
+            let mode = Mode::from_raw_mode(stat.st_mode);
             // Whoever has removed it meanwhile does not want it back.
-            if let Err(error) = self.chown(name, *uid, *gid)
+            if let Err(error) = self.set(name, uid, gid, mode)
                 && error != rustix::io::Errno::NOENT
             {
                 tracing::warn!(?name, %error, "an image stays with the container's root");
@@ -128,10 +128,13 @@ mod tests {
         let bundle = tempfile::tempdir().unwrap();
         let images = tempfile::tempdir().unwrap();
         let image = images.path().join("core-1.img");
-        std::fs::write(&image, "").unwrap();
+        crate::private::create_file(&image).unwrap();
         let owners = || {
-            let of = |path: &Path| std::fs::metadata(path).map(|file| (file.uid(), file.gid()));
-            [of(images.path()).unwrap(), of(&image).unwrap()]
+            let of = |path: &Path| {
+                let file = std::fs::metadata(path).unwrap();
+                (file.uid(), file.gid(), file.mode() & 0o777)
+            };
+            [of(images.path()), of(&image)]
         };
         let before = owners();
         let lend = |config: &str| {
@@ -141,10 +144,9 @@ mod tests {
         assert!(lend("{}").is_none());
         let lent = lend(
             r#"{"linux": {
-                "uidMappings": [{"containerID": 1, "hostID": 5, "size": 9}, {"containerID": 0, "hostID": 3000, "size": 1}],
-                "gidMappings": [{"containerID": 0, "hostID": 4000, "size": 10}]}}"#,
+                "uidMappings": [{"containerID": 1, "hostID": 5, "size": 9}, {"containerID": 0, "hostID": 3000, "size": 1}]}}"#,
         );
-        assert_eq!(owners(), [(3000, 4000); 2]);
+        assert_eq!(owners(), [(3000, 0, 0o750), (3000, 0, 0o640)]);
         drop(lent);
         assert_eq!(owners(), before);
     }
