@@ -14,6 +14,12 @@ pub(super) fn refused(mount: &Mount, state: Option<NameState>) -> Option<Decisio
     let kind = &mount.fs_type;
     let close = "have it closed before the checkpoint";
     let (reason, remedy) = match state? {
+        NameState::Gone | NameState::Taken if is_of_kernel(mount) => (
+            format!(
+                "what it belongs to has been removed from {destination} ({kind}), and perhaps made anew since"
+            ),
+            close.into(),
+        ),
         NameState::Taken => (
             format!(
                 "its name is gone, and at the name with which the kernel shows it, which ends in \" (deleted)\", there is another file, on {destination} ({kind})"
@@ -39,12 +45,6 @@ pub(super) fn refused(mount: &Mount, state: Option<NameState>) -> Option<Decisio
                 "its name looks deleted and is not: the kernel's entry for it on {destination} ({kind}) is stale, and CRIU would try to make a name for it"
             ),
             "try again, or have it opened anew".into(),
-        ),
-        NameState::Gone if is_of_kernel(mount) => (
-            format!(
-                "what it belongs to has been removed from {destination} ({kind}), and perhaps made anew since"
-            ),
-            close.into(),
         ),
         _ => return None,
     };
