@@ -19,7 +19,10 @@ import subprocess
 import sys
 
 from common import STATE, announce_ready, pause, write_atomically
+from looks_deleted import CASES as LOOKS_DELETED
+from mount_namespaces import CASES as MOUNT_NAMESPACES
 from obstacle_tasks import TASKS
+from proc_files import REFUSED as PROC_FILES
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _libc.syscall.restype = ctypes.c_long
@@ -272,6 +275,9 @@ OBSTACLES = {
         tun,
         system_v,
         *TASKS,
+        *PROC_FILES,
+        *LOOKS_DELETED,
+        *MOUNT_NAMESPACES,
     ]
 }
 

@@ -54,20 +54,26 @@ mod injected;
 mod interrupted;
 mod leave_running;
 mod lifecycle;
+mod looks_deleted;
 mod meanwhile;
+mod memory_files;
 mod migration;
+mod mount_namespace;
 mod obstacles;
 mod plain;
 mod plan;
+mod procfs;
 mod refusal;
 mod same_host;
 mod scenario;
+mod self_check;
 mod shared;
 mod shm;
 mod skips;
 mod stage;
 mod stock;
 mod user_conf;
+mod user_namespace;
 mod workload;
 
 use std::process::ExitCode;
@@ -96,11 +102,16 @@ const SCENARIOS: &[&[Scenario]] = &[
     plan::SCENARIOS,
     dump_failure::SCENARIOS,
     obstacles::SCENARIOS,
+    looks_deleted::SCENARIOS,
+    procfs::SCENARIOS,
+    mount_namespace::SCENARIOS,
+    memory_files::SCENARIOS,
     meanwhile::SCENARIOS,
     interrupted::SCENARIOS,
     injected::SCENARIOS,
     failing::SCENARIOS,
     user_conf::SCENARIOS,
+    user_namespace::SCENARIOS,
     fidelity::SCENARIOS,
 ];
 

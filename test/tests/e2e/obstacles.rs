@@ -1,12 +1,12 @@
 //! What CRIU cannot dump is refused before anything is touched, and what it can is not.
 
-mod holder;
+pub(crate) mod holder;
 mod host;
 mod near;
 mod of_host;
 mod proof;
 mod refused;
-mod session;
+pub(crate) mod session;
 
 use remap_test::Runtime;
 

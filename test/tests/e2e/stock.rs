@@ -47,7 +47,7 @@ const STOCK: &[Runtime] = &[Runtime::Stock];
 const IMAGE: &str = "remap.test/stock:1";
 
 /// All that an administrator can set to help.
-const HELPFUL: &str = "link-remap\nghost-limit 128M\n";
+pub(crate) const HELPFUL: &str = "link-remap\nghost-limit 128M\n";
 
 // What CRIU's logs say of it.
 const NO_LINK_REMAP: &str = "Use link-remap option";
@@ -111,7 +111,7 @@ fn unlinked_only(context: &Context) -> Result<()> {
 }
 
 /// The file `log` of the container's bundle must contain one of `texts`.
-fn expect_in_log(ctr: &Ctr, log: &str, texts: &[&str]) -> Result<()> {
+pub(crate) fn expect_in_log(ctr: &Ctr, log: &str, texts: &[&str]) -> Result<()> {
     let path = format!("/run/containerd/io.containerd.runtime.v2.task/default/{ID}/{log}");
     // By the host itself: `work` is an absolute symbolic link.
     let output = ctr.host().command("cat").arg(&path).check()?;

@@ -23,7 +23,7 @@ const IMAGE: &str = "remap.test/obstacles:1";
 
 /// The container [`ID`], whose init waits.
 #[derive(Debug, Clone)]
-pub(super) struct Container<'c> {
+pub(crate) struct Container<'c> {
     ctr: Ctr<'c>,
     /// The directory for what a checkpoint of its task writes.
     dir: String,
@@ -31,15 +31,15 @@ pub(super) struct Container<'c> {
 
 /// A process in it that holds an obstacle.
 #[derive(Debug)]
-pub(super) struct Holder {
+pub(crate) struct Holder {
     /// Its pid there.
-    pid: String,
+    pub(crate) pid: String,
     /// The name of its obstacle.
-    pub(super) obstacle: String,
+    pub(crate) obstacle: String,
 }
 
 /// The container's image and the capabilities that the workloads need.
-pub(super) fn run<'c>(context: &Context<'c>) -> Result<Run<'c>> {
+pub(crate) fn run<'c>(context: &Context<'c>) -> Result<Run<'c>> {
     let mut run = context.ctr().run(context.runtime(), context.python()?, ID);
     for capability in CAPABILITIES {
         run = run.flag(["--cap-add", capability]);
@@ -49,7 +49,7 @@ pub(super) fn run<'c>(context: &Context<'c>) -> Result<Run<'c>> {
 
 impl<'c> Container<'c> {
     /// Starts it, with `more` about it.
-    pub(super) fn start(
+    pub(crate) fn start(
         context: &Context<'c>,
         dir: &str,
         more: impl FnOnce(Run<'c>) -> Run<'c>,
@@ -67,7 +67,7 @@ impl<'c> Container<'c> {
 
     /// Adds a process for each of the obstacles (`NAME` or `NAME=ARGUMENT`), children of init.
     /// Those that this kernel does not have are left out.
-    pub(super) fn add(&self, obstacles: &[&str]) -> Result<Vec<Holder>> {
+    pub(crate) fn add(&self, obstacles: &[&str]) -> Result<Vec<Holder>> {
         let script = script();
         let args = ["python3", &script]
             .into_iter()
@@ -97,7 +97,7 @@ impl<'c> Container<'c> {
     }
 
     /// All of them must still be there.
-    pub(super) fn expect(&self, holders: &[Holder]) -> Result<()> {
+    pub(crate) fn expect(&self, holders: &[Holder]) -> Result<()> {
         for holder in holders {
             // A dead one that nobody has waited for has no executable.
             let line = format!("readlink /proc/{}/exe", holder.pid);
@@ -108,7 +108,7 @@ impl<'c> Container<'c> {
     }
 
     /// Ends holders, and waits until they are gone.
-    pub(super) fn end(&self, holders: &[Holder]) -> Result<()> {
+    pub(crate) fn end(&self, holders: &[Holder]) -> Result<()> {
         if holders.is_empty() {
             return Ok(());
         }
@@ -124,13 +124,13 @@ impl<'c> Container<'c> {
     }
 
     /// Checkpoints the container, with the option file-locks, and removes what comes of it.
-    pub(super) fn checkpoint(&self) -> Result<()> {
+    pub(crate) fn checkpoint(&self) -> Result<()> {
         unless_busy(|| self.ctr.checkpoint(ID, IMAGE))?;
         self.ctr.remove_image(IMAGE)
     }
 
     /// Checkpoints its task, without any option, and removes what comes of it.
-    pub(super) fn checkpoint_task(&self) -> Result<()> {
+    pub(crate) fn checkpoint_task(&self) -> Result<()> {
         let images = format!("{}/images", self.dir);
         let work = format!("{}/work", self.dir);
         let checkpoint = || self.ctr.checkpoint_task(ID, &images, &work, false);
@@ -140,7 +140,7 @@ impl<'c> Container<'c> {
     }
 
     /// The checkpoint must be refused in the plan; returns what is said.
-    pub(super) fn expect_refusal(&self, result: Result<()>) -> Result<String> {
+    pub(crate) fn expect_refusal(&self, result: Result<()>) -> Result<String> {
         let error = format!("{:#}", result.err().context("it is not refused")?);
         if !error.contains("phase plan") {
             bail!("not refused in the plan: {error}");
@@ -157,7 +157,7 @@ impl<'c> Container<'c> {
 
 /// On a busy machine runc may not get a control group of version 1 frozen in the time that it takes
 /// for that: then it is asked again.
-pub(super) fn unless_busy(checkpoint: impl Fn() -> Result<()>) -> Result<()> {
+pub(crate) fn unless_busy(checkpoint: impl Fn() -> Result<()>) -> Result<()> {
     let mut last = checkpoint();
     for _ in 0..20 {
         match &last {

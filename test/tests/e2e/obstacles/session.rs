@@ -12,14 +12,14 @@ const PROGRAM: [&str; 2] = ["sleep", "601"];
 const EXEC_ID: &str = "session";
 
 #[derive(Debug)]
-pub(super) struct Session<'c> {
+pub(crate) struct Session<'c> {
     ctr: Ctr<'c>,
     client: Background,
 }
 
 impl<'c> Session<'c> {
     /// Begins one in the container [`ID`], in which there is nothing but its init.
-    pub(super) fn begin(ctr: &Ctr<'c>) -> Result<Self> {
+    pub(crate) fn begin(ctr: &Ctr<'c>) -> Result<Self> {
         let exec = ctr.command(["task", "exec", "--exec-id", EXEC_ID, ID]);
         let client = exec.args(PROGRAM).spawn()?;
         let begun = || Ok(ctr.exec(ID, &["pidof", "sleep"])?.exit_code() == 0);
@@ -31,7 +31,7 @@ impl<'c> Session<'c> {
     }
 
     /// Ends it.
-    pub(super) fn end(self) -> Result<()> {
+    pub(crate) fn end(self) -> Result<()> {
         let kill = [
             "task",
             "kill",
