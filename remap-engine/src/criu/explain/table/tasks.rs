@@ -27,6 +27,14 @@ pub(super) const FAILURES: &[Failure] = &[
         cause: "a task has a namespace inside the container that CRIU cannot dump",
         remedy: "end that task, or run it without a namespace of its own",
     },
+    // dump_task_rlimits; see prlimit(2)
+    Failure {
+        name: "limits",
+        says: "Can't get rlimit {}: Operation not permitted",
+        about: About::Task,
+        cause: "CRIU may not ask for the limits of another user's task, for lack of CAP_SYS_RESOURCE",
+        remedy: "give containerd that capability, or run the container in a user namespace",
+    },
     // dump_one_task
     Failure {
         name: "session",
