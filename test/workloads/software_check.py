@@ -13,7 +13,7 @@ import time
 from common import STATE, pause, read_json, write_json
 
 # It ends processes and starts them again, on a machine that may have much to do.
-PATIENCE_SECONDS = 100
+PATIENCE_SECONDS = 250
 
 
 def answer_to(question):

@@ -124,9 +124,9 @@ mod tests {
             fs::create_dir_all(tree.path().join(dir)).unwrap();
         }
         let found = |pattern| matching(tree.path(), pattern).unwrap();
-        let part = PathBuf::from("usr/lib/one-gnu/part2");
-        assert_eq!(found("usr/lib/*-gnu/part*"), [part.clone()]);
-        assert_eq!(found("usr/lib/*-gnu/part2"), [part]);
+        for pattern in ["usr/lib/*-gnu/part*", "usr/lib/*-gnu/part2"] {
+            assert_eq!(found(pattern), [PathBuf::from("usr/lib/one-gnu/part2")]);
+        }
         assert!(found("usr/lib/*-musl/part2").is_empty());
         // Missed when it is copied.
         assert_eq!(found("usr/none"), [PathBuf::from("usr/none")]);

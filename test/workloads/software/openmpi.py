@@ -6,6 +6,7 @@ The ranks are this file, run by mpirun; the first of them answers.
 """
 
 import os
+import subprocess
 import sys
 
 from software.work import keep_on, run_for_ever
@@ -23,12 +24,29 @@ OPTIONS = {
 }
 
 
+MPIRUN = ["mpirun.openmpi", "--allow-run-as-root", "--oversubscribe"]
+
+
+def environment():
+    """What mpirun listens on has to be there on the next host, too: lo. PRRTE before 4 does not take
+    that if there is anything else."""
+    loopback = dict(os.environ, PRTE_MCA_prte_if_include="lo")
+    tried = subprocess.run(
+        [*MPIRUN, "-np", "1", "true"],
+        env=loopback,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        check=False,
+    )
+    return loopback if tried.returncode == 0 else dict(os.environ)
+
+
 def run():
-    command = ["mpirun.openmpi", "--allow-run-as-root", "--oversubscribe", "-np", str(RANKS)]
+    command = [*MPIRUN, "-np", str(RANKS)]
     command += [word for name, value in OPTIONS.items() for word in ("--mca", name, value)]
     command += ["python3", "-m", "software.openmpi"]
     home = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-    run_for_ever(command, "/var/log/openmpi.log", cwd=home)
+    run_for_ever(command, "/var/log/openmpi.log", cwd=home, env=environment())
 
 
 def rank():

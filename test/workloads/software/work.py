@@ -32,7 +32,7 @@ def errors_noted():
         raise
 
 
-def wait_until(done, what, patience=2000):
+def wait_until(done, what, patience=5000):
     """Waits until `done` says yes; an error after `patience` looks."""
     for _ in range(patience):
         if done():

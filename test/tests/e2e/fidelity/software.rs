@@ -75,7 +75,7 @@ pub(super) const WORKLOADS: &[Workload] = &[
     .ready(ready)
     .verify(verify)
     .flags(USERS)
-    .stock(Stock::NoRestore),
+    .stock(Stock::NoDump),
     Workload::new(
         "fidelity::java",
         Class::Software,
