@@ -56,7 +56,8 @@ impl Link {
         const DIGEST: &str = r#"cd "$1" &&
             find . -type f -print0 | sort -z | xargs -0r sha256sum | sha256sum &&
             find . -type f -printf '%s\n' | awk '{ sum += $1 } END { print sum + 0 }'"#;
-        let send = r#"tar -C "$1" -cf - ."#;
+        // The older formats have whole seconds only.
+        let send = r#"tar --format=posix -C "$1" -cf - ."#;
         let receive = r#"mkdir -p "$1" && tar -C "$1" -xpf -"#;
         self.transfer((from, source, send), (to, destination, receive), DIGEST)
     }

@@ -146,7 +146,8 @@ pub(crate) fn inode(fd: BorrowedFd<'_>) -> Result<Inode> {
 
 /// How a file is open: flags, position, and the name under which it was opened.
 fn description(fd: BorrowedFd<'_>) -> Result<String> {
-    let flags = OFlag::from_bits_retain(fcntl(fd, FcntlArg::F_GETFL)?);
+    // How it was made is no fact of what it is: CRIU does not bring O_TMPFILE back.
+    let flags = OFlag::from_bits_retain(fcntl(fd, FcntlArg::F_GETFL)?) - OFlag::O_TMPFILE;
     let close_on_exec = fcntl(fd, FcntlArg::F_GETFD)?;
     let position = seek(fd, SeekFrom::Current(0)).map_or_else(
         |errno| format!("none ({errno})"),

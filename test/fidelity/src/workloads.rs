@@ -6,6 +6,7 @@ mod kernel;
 mod memfds;
 mod names;
 mod plain;
+mod refused;
 mod semaphores;
 mod sync;
 mod tasks;
@@ -30,6 +31,7 @@ const LISTS: &[List] = &[
     sync::LIST,
     tasks::LIST,
     kernel::LIST,
+    refused::LIST,
 ];
 
 /// The workload called `name`.

@@ -129,7 +129,8 @@ impl Ctr<'_> {
     }
 
     /// Whether our shim runs the container: it makes this directory when it creates one.
-    pub(super) fn is_ours(&self, id: &str) -> bool {
+    #[must_use]
+    pub fn is_ours(&self, id: &str) -> bool {
         let own = format!("{TASKS}/{}/{id}/remap", self.namespace);
         self.host.path(Path::new(&own)).is_dir()
     }

@@ -7,12 +7,16 @@
 //! program is a workload of `test/fidelity`, or anything else with an image, a start and a way to be
 //! asked ([`Workload::image`], [`Workload::command`], [`Workload::ready`], [`Workload::verify`]).
 //!
-//! What came of it is printed as a table at the end of the run, and written: [`report`].
+//! What came of it is written as a table at the end of the run: [`report`].
 
+mod carried;
 mod expectation;
+mod ghosts;
 mod ground;
+mod kernel;
 mod passage;
 mod plain;
+mod refused;
 pub(crate) mod report;
 mod semaphores;
 mod software;
@@ -28,7 +32,15 @@ pub(crate) use ground::{Mount, Source};
 pub(crate) use workload::{Class, Workload};
 
 /// All entries, in the order of the report.
-const TABLES: &[&[Workload]] = &[plain::WORKLOADS, semaphores::WORKLOADS, software::WORKLOADS];
+const TABLES: &[&[Workload]] = &[
+    plain::WORKLOADS,
+    semaphores::WORKLOADS,
+    carried::WORKLOADS,
+    ghosts::WORKLOADS,
+    kernel::WORKLOADS,
+    refused::WORKLOADS,
+    software::WORKLOADS,
+];
 
 const COUNT: usize = table::count(TABLES);
 

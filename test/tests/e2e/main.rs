@@ -129,7 +129,7 @@ fn main() -> ExitCode {
         println!("{summary}");
     }
     match fidelity::report::write() {
-        Ok(Some((table, path))) => println!("\n{table}\nfidelity table: {}", path.display()),
+        Ok(Some(path)) => println!("fidelity suite: see {}", path.display()),
         Ok(None) => {}
         Err(error) => eprintln!("{error:#}"),
     }

@@ -168,25 +168,30 @@ fn hard_links(_: &[String]) -> Result<Infallible> {
     role.run()
 }
 
-/// The opened name is gone, another one lives: by descriptor, by mapping, and both twice.
-fn linked_deleted(_: &[String]) -> Result<Infallible> {
+/// `linked-deleted DIRECTORY`: the opened name is gone, another one lives: by descriptor, by
+/// mapping, and both twice.
+fn linked_deleted(arguments: &[String]) -> Result<Infallible> {
+    let [dir] = arguments else {
+        anyhow::bail!("which directory?")
+    };
+    let at = |name: &str| format!("{dir}/{name}");
     let mut role = Role::lead()?;
-    let file = create("/dev/shm/temporary", &pattern("linked", 9000))?;
-    fs::create_dir("/dev/shm/d")?;
-    fs::hard_link("/dev/shm/temporary", "/dev/shm/other")?;
-    fs::hard_link("/dev/shm/temporary", "/dev/shm/d/kept")?;
-    let other = open("/dev/shm/other")?;
-    let kept = open("/dev/shm/d/kept")?;
+    let file = create(at("temporary"), &pattern("linked", 9000))?;
+    fs::create_dir(at("d"))?;
+    fs::hard_link(at("temporary"), at("other"))?;
+    fs::hard_link(at("temporary"), at("d/kept"))?;
+    let other = open(at("other"))?;
+    let kept = open(at("d/kept"))?;
     let mapping = Mapping::shared(other, 9000)?;
-    fs::remove_file("/dev/shm/temporary")?;
-    fs::remove_file("/dev/shm/other")?;
+    fs::remove_file(at("temporary"))?;
+    fs::remove_file(at("other"))?;
     for (label, file) in [("temporary", file), ("other", other), ("kept", kept)] {
         watch_open(role.watch(), label, file, Life::Still);
     }
-    mapping.watch_file(role.watch(), "other", 0);
-    watch_name(role.watch(), "/dev/shm/d/kept", Life::Still);
-    watch_absence(role.watch(), "/dev/shm/temporary");
-    watch_absence(role.watch(), "/dev/shm/other");
+    mapping.watch(role.watch(), "other", 0);
+    watch_name(role.watch(), at("d/kept"), Life::Still);
+    watch_absence(role.watch(), at("temporary"));
+    watch_absence(role.watch(), at("other"));
     role.run()
 }
 

@@ -28,6 +28,7 @@ pub(super) const LIST: List = &[
     ("cwd", cwd),
     ("cwd-deleted", cwd_deleted),
     ("devices", devices),
+    ("nested", nested),
 ];
 
 const SHM: &str = "/dev/shm";
@@ -221,6 +222,19 @@ fn devices(_: &[String]) -> Result<Infallible> {
     for name in ["/dev/null", "/dev/zero", "/dev/urandom"] {
         let device = open_as(name, OFlag::O_RDONLY)?;
         watch_open(role.watch(), name, device, Life::Live);
+    }
+    role.run()
+}
+
+/// Files on a mount and on the two that lie on it.
+fn nested(_: &[String]) -> Result<Infallible> {
+    let mut role = Role::lead()?;
+    for dir in [SHM, "/dev/shm/inner", "/dev/shm/own"] {
+        let path = format!("{dir}/file");
+        let file = create(&path, &pattern(dir, 5000))?;
+        watch_open(role.watch(), &path, file, Life::Still);
+        watch_name(role.watch(), path, Life::Still);
+        watch_list(role.watch(), dir);
     }
     role.run()
 }

@@ -9,10 +9,11 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use nix::sys::signal::{Signal, kill};
-use nix::sys::wait::waitpid;
-use nix::unistd::{ForkResult, Pid, fork, getpgid, getpid, getsid, setpgid, setsid};
+use nix::sys::wait::{WaitPidFlag, waitpid};
+use nix::unistd::{ForkResult, Pid, fork, getpgid, getpid, setpgid, setsid};
 
 use super::List;
+use crate::channel::wait_for;
 use crate::file::{Life, create, keep, pattern, watch_open};
 use crate::memory::Mapping;
 use crate::role::Role;
@@ -81,6 +82,12 @@ fn threads(_: &[String]) -> Result<Infallible> {
             .name(format!("counter {number}"))
             .spawn(body)?;
     }
+    // A thread gives itself its name before it counts.
+    for counter in &counters {
+        while counter.load(Ordering::SeqCst) == 0 {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
     role.watch().fact("the threads", || {
         let mut found = Vec::new();
         for entry in fs::read_dir("/proc/self/task")? {
@@ -127,8 +134,9 @@ fn zombie(_: &[String]) -> Result<Infallible> {
 
 /// Process groups, sessions, a stopped process, an orphan.
 fn sessions(_: &[String]) -> Result<Infallible> {
+    const IN_PLACE: &str = "/var/tmp/in-place";
     let mut role = Role::lead()?;
-    let leader = child(|| {
+    child(|| {
         setsid()?;
         let group = child(|| {
             setpgid(Pid::from_raw(0), Pid::from_raw(0))?;
@@ -140,27 +148,21 @@ fn sessions(_: &[String]) -> Result<Infallible> {
                 std::thread::sleep(Duration::from_millis(5));
             }
             setpgid(Pid::from_raw(0), group)?;
+            fs::write(IN_PLACE, "")?;
             sleep_for_ever()
         })?;
         sleep_for_ever()
     })?;
+    wait_for(IN_PLACE.as_ref())?;
     let stopped = child(|| sleep_for_ever())?;
     kill(stopped, Signal::SIGSTOP)?;
+    waitpid(stopped, Some(WaitPidFlag::WUNTRACED))?;
+    // An orphan has init, which is this process, as its parent when its own one is waited for.
     let parent = child(|| {
         child(|| sleep_for_ever())?;
         std::process::exit(0)
     })?;
     waitpid(parent, None)?;
-    // Until all are what they become: a stable look.
-    let end = std::time::Instant::now() + Duration::from_secs(60);
-    while !look()?.contains(" T ")
-        || getsid(Some(leader))? != leader
-        || count()? < 6
-        || groups()? < 3
-    {
-        ensure!(std::time::Instant::now() < end, "{}", look()?);
-        std::thread::sleep(Duration::from_millis(10));
-    }
     role.watch().fact("the processes", look);
     role.run()
 }
@@ -174,20 +176,6 @@ fn processes() -> Result<Vec<Pid>> {
     }
     pids.sort_unstable();
     Ok(pids.into_iter().map(Pid::from_raw).collect())
-}
-
-fn count() -> Result<usize> {
-    Ok(processes()?.len())
-}
-
-fn groups() -> Result<usize> {
-    let mut groups = Vec::new();
-    for pid in processes()? {
-        groups.push(getpgid(Some(pid))?);
-    }
-    groups.sort();
-    groups.dedup();
-    Ok(groups.len())
 }
 
 /// pid, state, parent, group and session of all processes of this session's program.

@@ -35,13 +35,10 @@ pub(crate) enum Source {
     /// A directory of it.
     Directory(&'static str, &'static str),
     /// A file of it; it has a line of text.
-    #[allow(dead_code, reason = "for entries with single files")]
     File(&'static str, &'static str),
     /// A directory on the host's disk, which the suite copies when the container moves.
-    #[allow(dead_code, reason = "for entries with volumes")]
     Volume(&'static str),
     /// A tmpfs that the runtime makes, which is CRIU's.
-    #[allow(dead_code, reason = "for entries with mounts of CRIU's own")]
     Internal,
 }
 
@@ -56,6 +53,13 @@ impl Mount {
             at,
             options: "rbind:rw",
         }
+    }
+
+    /// Not writable.
+    pub(crate) const fn read_only(source: Source, at: &'static str) -> Self {
+        let mut mount = Self::new(source, at);
+        mount.options = "rbind:ro";
+        mount
     }
 
     /// As `ctr run --mount` has it.

@@ -1,6 +1,6 @@
 //! The way of a workload: there, and back.
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use remap_test::Ctr;
 
 use super::expectation::{Outcome, Stock};
@@ -119,7 +119,7 @@ fn stock(context: &Context, workload: &Workload, a: &Place, b: &Place) -> Result
 fn go(context: &Context, workload: &Workload, from: &Place, to: &Place) -> Result<Reached> {
     let archive = format!("{}/checkpoint.tar", context.dir()?);
     if let Err(error) = from.ctr.checkpoint(ID, IMAGE) {
-        return Ok(Reached::NoDump(error));
+        return Ok(Reached::NoDump(by_criu(&from.ctr, "criu-dump.log", error)));
     }
     from.ctr.remove(ID)?;
     to.ground.renew()?;
@@ -137,7 +137,11 @@ fn go(context: &Context, workload: &Workload, from: &Place, to: &Place) -> Resul
     let restored = to.ctr.restore(ID, IMAGE);
     to.ctr.remove_image(IMAGE)?;
     if let Err(error) = restored {
-        return Ok(Reached::NoRestore(error));
+        return Ok(Reached::NoRestore(by_criu(
+            &to.ctr,
+            "work/restore.log",
+            error,
+        )));
     }
     Ok(match (workload.verify)(&to.ctr) {
         Ok(()) => Reached::There,
@@ -145,14 +149,39 @@ fn go(context: &Context, workload: &Workload, from: &Place, to: &Place) -> Resul
     })
 }
 
+/// The stock shim's errors do not say why; CRIU's `log` in the bundle does, first of all.
+fn by_criu(ctr: &Ctr, log: &str, error: anyhow::Error) -> anyhow::Error {
+    let path = format!("/run/containerd/io.containerd.runtime.v2.task/default/{ID}/{log}");
+    // By the host itself: `work` is an absolute symbolic link.
+    let output = ctr
+        .host()
+        .command("grep")
+        .args(["-m1", "Error", &path])
+        .run();
+    let line = output.map(|output| output.text().into_owned());
+    match line.unwrap_or_default().split_once("): ") {
+        Some((_, reason)) if !ctr.is_ours(ID) => anyhow!("{error:#}\n  stderr: {reason}"),
+        _ => error,
+    }
+}
+
 impl Reached {
     /// As the table has it.
     fn text(&self) -> String {
         match self {
-            Self::There => "works".to_owned(),
-            Self::NoDump(error) => format!("{}: {error:#}", Stock::NoDump),
-            Self::NoRestore(error) => format!("{}: {error:#}", Stock::NoRestore),
-            Self::Differs(error) => format!("{}: {error:#}", Stock::Differs),
+            Self::There => Stock::Works.to_string(),
+            Self::NoDump(error) => format!("{}: {}", Stock::NoDump, reason(error)),
+            Self::NoRestore(error) => format!("{}: {}", Stock::NoRestore, reason(error)),
+            Self::Differs(error) => format!("{}: {}", Stock::Differs, reason(error)),
         }
+    }
+}
+
+/// What a failure says after the command line.
+fn reason(error: &anyhow::Error) -> String {
+    let said = format!("{error:#}");
+    match said.rsplit_once("stderr: ") {
+        Some((_, reason)) => reason.to_owned(),
+        None => said,
     }
 }

@@ -27,9 +27,8 @@ pub(super) fn note(context: &Context, workload: &Workload, text: &str) {
     notes.insert(key, text.to_owned());
 }
 
-/// Writes the table to a file below `target`, if there was a workload, and returns its text and
-/// where it is.
-pub(crate) fn write() -> Result<Option<(String, PathBuf)>> {
+/// Writes the table to a file below `target`, if there was a workload, and says where.
+pub(crate) fn write() -> Result<Option<PathBuf>> {
     let notes = NOTES.lock().unwrap_or_else(PoisonError::into_inner);
     if notes.is_empty() {
         return Ok(None);
@@ -56,7 +55,7 @@ pub(crate) fn write() -> Result<Option<(String, PathBuf)>> {
     }
     let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("fidelity.md");
     std::fs::write(&path, &text).with_context(|| format!("cannot write {}", path.display()))?;
-    Ok(Some((text, path)))
+    Ok(Some(path))
 }
 
 /// When, of what, and on what.

@@ -147,7 +147,6 @@ impl Workload {
     }
 
     /// Other flags of `ctr run`.
-    #[allow(dead_code, reason = "for entries that need privileges")]
     pub(crate) const fn flags(mut self, flags: &'static [&'static str]) -> Self {
         self.flags = flags;
         self
@@ -167,7 +166,6 @@ impl Workload {
     }
 
     /// With our shim on trixie only, for what its CRIU cannot do.
-    #[allow(dead_code, reason = "for entries of one flavour")]
     pub(crate) const fn expect_on_trixie(mut self, outcome: Outcome) -> Self {
         self.expected.trixie = outcome;
         self
@@ -181,7 +179,6 @@ impl Workload {
     }
 
     /// With the stock shim on trixie only.
-    #[allow(dead_code, reason = "for entries of one flavour")]
     pub(crate) const fn stock_on_trixie(mut self, outcome: Stock) -> Self {
         self.expected.stock_trixie = outcome;
         self

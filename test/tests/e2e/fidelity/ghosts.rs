@@ -1,0 +1,123 @@
+//! Inodes without a name, memfds, files of dead processes.
+
+use super::{Class, Mount, Source, Stock, Workload};
+
+const INTERNAL: &[Mount] = &[Mount::new(Source::Internal, "/internal")];
+
+pub(super) const WORKLOADS: &[Workload] = &[
+    Workload::new(
+        "fidelity::ghost_2_mib",
+        Class::Ghost,
+        "2 MiB without a name on the tmpfs",
+        &["ghost", "/dev/shm", "2"],
+    )
+    .stock(Stock::NoDump)
+    .by_default(),
+    Workload::new(
+        "fidelity::ghost_100_mib",
+        Class::Ghost,
+        "100 MiB without a name on the tmpfs",
+        &["ghost", "/dev/shm", "100"],
+    )
+    .stock(Stock::NoDump),
+    Workload::new(
+        "fidelity::ghost_3_gib_sparse",
+        Class::Ghost,
+        "3 GiB without a name, all but five pages holes",
+        &["ghost-sparse", "/dev/shm", "3"],
+    ),
+    Workload::new(
+        "fidelity::ghost_shared",
+        Class::Ghost,
+        "shm_open and shm_unlink: mapped by two, open under two names that are gone",
+        &["ghost-shared"],
+    ),
+    Workload::new(
+        "fidelity::ghost_mapped",
+        Class::Ghost,
+        "mapped only, shared and private",
+        &["ghost-mapped"],
+    ),
+    Workload::new(
+        "fidelity::o_tmpfile",
+        Class::Ghost,
+        "a file of O_TMPFILE",
+        &["o-tmpfile"],
+    ),
+    Workload::new(
+        "fidelity::fifo_deleted",
+        Class::Ghost,
+        "a FIFO without a name, with data in it",
+        &["fifo-deleted"],
+    )
+    .stock(Stock::Differs),
+    Workload::new(
+        "fidelity::cwd_deleted",
+        Class::Ghost,
+        "a working directory that has been removed",
+        &["cwd-deleted"],
+    )
+    .stock(Stock::NoRestore),
+    Workload::new(
+        "fidelity::ghost_internal",
+        Class::Internal,
+        "2 MiB without a name on a tmpfs of CRIU's own",
+        &["ghost", "/internal", "2"],
+    )
+    .mounts(INTERNAL)
+    .stock(Stock::NoDump)
+    .by_default(),
+    Workload::new(
+        "fidelity::ghost_on_root",
+        Class::Internal,
+        "2 MiB without a name on the root file system",
+        &["ghost", "/var/tmp", "2"],
+    )
+    .stock(Stock::NoDump),
+    Workload::new(
+        "fidelity::memfd_sealed",
+        Class::Memfd,
+        "memfds with each kind of seal",
+        &["memfd-sealed"],
+    )
+    .by_default(),
+    Workload::new(
+        "fidelity::memfd_shared",
+        Class::Memfd,
+        "a memfd mapped by two processes",
+        &["memfd-shared"],
+    ),
+    Workload::new(
+        "fidelity::memfd_private",
+        Class::Memfd,
+        "a private mapping of a memfd",
+        &["memfd-private"],
+    ),
+    Workload::new(
+        "fidelity::memfd_same_name",
+        Class::Memfd,
+        "three memfds of one name",
+        &["memfd-same-name"],
+    ),
+    Workload::new(
+        "fidelity::memfd_look_alike",
+        Class::Memfd,
+        "files called /memfd:x, alive and gone, beside a memfd",
+        &["memfd-look-alike"],
+    ),
+    Workload::new(
+        "fidelity::dead_pid",
+        Class::Procfs,
+        "a file of /proc of a process that has ended",
+        &["dead-pid"],
+    )
+    .by_default(),
+    Workload::new(
+        "fidelity::volume",
+        Class::Volume,
+        "files on a volume that follows, open and closed",
+        &["closed-files"],
+    )
+    .mounts(&[Mount::new(Source::Volume("data"), "/dev/shm")])
+    .by_default(),
+];
