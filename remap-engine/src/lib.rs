@@ -3,6 +3,7 @@
 
 pub mod bundle;
 pub mod carry;
+pub mod carry_limit;
 pub mod checkpoint;
 pub mod contents;
 pub mod criu;

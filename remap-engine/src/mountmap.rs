@@ -6,6 +6,7 @@
 //! `libcontainer/criu_linux.go`, `addCriuDumpMount`).
 
 mod build;
+mod policy;
 
 use std::path::{Path, PathBuf};
 
@@ -14,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use crate::bundle::{Bundle, BundleMount};
 use crate::mountinfo::Device;
 use crate::ownership::OtherUser;
-use crate::policy::{MountPolicy, Override};
+use crate::policy::MountPolicy;
 use crate::process::FileUse;
 
 pub use self::build::View;
@@ -55,6 +56,8 @@ pub enum EphemeralReason {
     UnusedBelowBind,
     /// A single file of a tmpfs (a socket, a `resolv.conf`): it belongs to the host.
     SingleFile,
+    /// An annotation says that its contents are none of ours.
+    Ignored,
 }
 
 /// A mount of the container.
@@ -99,7 +102,13 @@ impl Mount {
     /// Whether its contents go into the checkpoint.
     #[must_use]
     pub fn is_carried(&self) -> bool {
-        self.class == MountClass::ExternalTmpfsPrivate && !self.is_ghosted()
+        match self.class {
+            _ if self.is_ghosted() => false,
+            MountClass::ExternalTmpfsPrivate => true,
+            // With what others hold there, as an annotation wants it.
+            MountClass::ExternalTmpfsShared { .. } => self.is_to_be_carried(),
+            _ => false,
+        }
     }
 
     /// Whether the files that the container holds there go into the images, by policy.
@@ -130,34 +139,6 @@ pub struct MountMap {
 }
 
 impl MountMap {
-    /// Notes the policies of mounts.
-    pub fn apply(&mut self, overrides: &[Override]) {
-        for one in overrides {
-            for id in self.meant_by(one) {
-                let mut mounts = self.mounts.iter_mut();
-                if let Some(mount) = mounts.find(|mount| mount.id == id) {
-                    mount.policy = Some(one.policy);
-                }
-            }
-        }
-    }
-
-    /// The ids of the mounts that a policy means: those with its destination, as mountinfo shows
-    /// it or as the bundle has it. Of several that lie one upon the other it means the external
-    /// ones, as what CRIU restores by itself can only be refused.
-    #[must_use]
-    pub fn meant_by(&self, wanted: &Override) -> Vec<u64> {
-        let is_meant = |mount: &&Mount| {
-            let asked_for = mount.asked_for.as_ref() == Some(&wanted.destination);
-            mount.destination == wanted.destination || asked_for
-        };
-        let meant = || self.mounts.iter().filter(is_meant);
-        let only_external =
-            wanted.policy != MountPolicy::Refuse && meant().any(|mount| mount.is_external());
-        let meant = meant().filter(|mount| !only_external || mount.is_external());
-        meant.map(|mount| mount.id).collect()
-    }
-
     /// Notes that others use the tmpfs that is mounted with mount id `id`.
     pub fn share(&mut self, id: u64, others: Vec<OtherUser>) {
         for mount in self.mounts.iter_mut().filter(|mount| mount.id == id) {
@@ -173,7 +154,7 @@ impl MountMap {
         for mount in self.mounts.iter_mut().filter(|mount| mount.is_carried()) {
             let own = |wanted: &BundleMount| mount.asked_for.as_ref() == Some(&wanted.destination);
             let is_used = uses.iter().any(|one| one.mount_id == mount.id);
-            if !is_used && !bundle.mounts.iter().any(own) {
+            if !is_used && !mount.is_to_be_carried() && !bundle.mounts.iter().any(own) {
                 let reason = EphemeralReason::UnusedBelowBind;
                 mount.class = MountClass::ExternalEphemeral { reason };
             }

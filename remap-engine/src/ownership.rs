@@ -4,6 +4,8 @@
 //! have it mounted is not to use it: the pause container of a Kubernetes pod has the pod's
 //! `/dev/shm` mounted and holds nothing open there.
 
+mod container;
+
 use std::collections::{BTreeSet, HashSet};
 use std::io;
 
@@ -39,6 +41,9 @@ pub struct OtherUser {
     pub command: String,
     /// Its control group, which names its container or unit.
     pub cgroup: String,
+    /// The id of its container, if its control group says it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub container: Option<String>,
     /// How it holds the file.
     pub kind: UseKind,
     /// Inode number of the file; plans of the first builds have none.
@@ -54,14 +59,17 @@ impl std::fmt::Display for OtherUser {
             pid,
             command,
             cgroup,
+            container,
             kind,
             file,
             ..
         } = self;
-        write!(
-            f,
-            "pid {pid} ({command}, cgroup {cgroup}) by {kind} on {file}"
-        )
+        write!(f, "pid {pid} ({command}, ")?;
+        match container {
+            Some(id) => write!(f, "container {id}")?,
+            None => write!(f, "cgroup {cgroup}")?,
+        }
+        write!(f, ") by {kind} on {file}")
     }
 }
 
@@ -179,10 +187,12 @@ pub(crate) fn all_pids() -> io::Result<Vec<i32>> {
 }
 
 fn other_user(process: &Process, held: &Held) -> OtherUser {
+    let cgroup = cgroup_path(&process.read("cgroup").unwrap_or_default());
     OtherUser {
         pid: process.pid(),
         command: process.command(),
-        cgroup: cgroup_path(&process.read("cgroup").unwrap_or_default()),
+        container: container::id(&cgroup).map(str::to_owned),
+        cgroup,
         kind: held.kind.clone(),
         inode: held.inode,
         file: held.name.clone(),

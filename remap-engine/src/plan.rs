@@ -59,6 +59,9 @@ pub enum Decision {
     Shared,
     /// Named, on an external mount that is not carried: the target must have it.
     Stays,
+    /// On a mount of which the container may hold no file, as an annotation says: the checkpoint is
+    /// refused.
+    Forbidden,
     /// The kernel shows it as deleted, but its name is alive (lxcfs, cgroup): earlier builds left it
     /// to CRIU, which fails.
     StaleName,
@@ -175,11 +178,16 @@ fn file_plan(scan: &Scan, uses: &[&FileUse]) -> Option<FilePlan> {
         let is_place = first.is_directory() && first.links > 0;
         let others = mount.and_then(|mount| scan.held_by_others.get(&mount.id));
         let holds = |(inode, _): &(u64, i32)| *inode == first.inode;
+        let is_forbidden = mount.is_some_and(|mount| mount.is_to(MountPolicy::Refuse));
         let from = (first.inode, i32::MIN);
         let by_others = others
             .and_then(|held| held.range(from..).next())
             .is_some_and(holds);
-        decide(mount?, first, state, by_others && !is_place)?
+        if is_forbidden && !is_place {
+            Decision::Forbidden
+        } else {
+            decide(mount?, first, state, by_others && !is_place)?
+        }
     };
     Some(FilePlan {
         device: first.device,
@@ -237,6 +245,7 @@ fn decide(
         (MountClass::Internal, None | Some(NameState::Live)) => None,
         (_, None | Some(NameState::Live)) => Some(Decision::Stays),
         (MountClass::Internal, Some(_)) if mount.fs_type == "tmpfs" => Some(Decision::Linked),
+        (_, Some(_)) if mount.is_to(MountPolicy::Ignore) => Some(Decision::Stays),
         (_, Some(_)) => Some(not_carried(mount)),
     }
 }
@@ -278,7 +287,8 @@ impl RemapPlan {
             .map
             .mounts
             .iter()
-            .filter(|mount| matches!(mount.class, MountClass::ExternalTmpfsShared { .. }));
+            .filter(|mount| matches!(mount.class, MountClass::ExternalTmpfsShared { .. }))
+            .filter(|mount| !mount.is_carried());
         shared.filter_map(|mount| {
             let on_it = |file: &&FilePlan| {
                 file.decision == Decision::Carried && file.device == mount.device

@@ -8,6 +8,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use crate::carry_limit;
 use crate::contents::CarriedMounts;
 use crate::manifest::DumpOptions;
 use crate::phase::{BoxError, Phase, PhaseError};
@@ -107,6 +108,7 @@ impl Preview {
         let mut refusals = self.terms.refusals();
         refusals.extend(plan.refusals(&self.terms.intent));
         refusals.extend(split.map(|split| split.refusal()));
+        refusals.extend(carry_limit::refusals(&self.terms.intent.policy, &carried));
         Ok(Forecast {
             refusals,
             warnings: plan.warnings(&self.terms.intent),

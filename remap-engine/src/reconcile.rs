@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use crate::criu::files::{DumpedFile, Remap};
 use crate::mountmap::{Mount, MountClass, MountMap};
+use crate::policy::MountPolicy;
 
 /// Names on the carried mounts, relative to the mount point, by mount id.
 pub type CarriedNames = HashMap<u64, HashSet<PathBuf>>;
@@ -80,6 +81,7 @@ fn check(mount: &Mount, carried: &CarriedNames, file: &DumpedFile) -> Option<Una
     }
     match &mount.class {
         MountClass::Internal => None,
+        _ if mount.is_to(MountPolicy::Ignore) => None,
         MountClass::ExternalTmpfsPrivate | MountClass::ExternalTmpfsShared { .. } => {
             let names = carried.get(&mount.id);
             let found = name_on(mount, path)
@@ -201,6 +203,24 @@ mod tests {
             check_one(3, "data/x (deleted)", linked("data/link_remap.4")).len(),
             1
         );
+    }
+
+    #[test]
+    fn a_mount_that_is_to_be_ignored_is_not_our_business() {
+        let reason = EphemeralReason::Ignored;
+        let mut mount = mount(3, "/data", MountClass::ExternalEphemeral { reason });
+        let file = DumpedFile {
+            id: 4,
+            path: "data/x (deleted)".into(),
+            mount_id: Some(3),
+            size_bytes: None,
+            mode: None,
+            remap: linked("data/link_remap.4"),
+        };
+        let lost = |mount: &Mount| check(mount, &CarriedNames::new(), &file);
+        assert!(lost(&mount).is_some());
+        mount.policy = Some(MountPolicy::Ignore);
+        assert_eq!(lost(&mount), None);
     }
 
     #[test]

@@ -30,6 +30,7 @@ pub struct Refusal {
 #[expect(missing_docs, reason = "the fields of the engine's own type")]
 pub struct Carried {
     pub mounts: Vec<String>,
+    pub partial: bool,
     pub allocated_bytes: u64,
     pub inodes: u64,
 }
@@ -56,6 +57,17 @@ pub struct Mount {
     pub reason: Option<String>,
     /// Who else uses it.
     pub others: Vec<Other>,
+    /// What an annotation wants for it.
+    pub policy: Option<Policy>,
+}
+
+/// What an annotation wants for a mount.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(default)]
+#[expect(missing_docs, reason = "the fields of the engine's own type")]
+pub struct Policy {
+    pub treatment: String,
+    pub limit_bytes: Option<u64>,
 }
 
 /// A process outside the container.
@@ -65,6 +77,7 @@ pub struct Mount {
 pub struct Other {
     pub pid: i64,
     pub command: String,
+    pub container: Option<String>,
 }
 
 /// A file that needs care.

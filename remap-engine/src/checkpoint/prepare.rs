@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::{CheckpointRequest, Facts, FrozenTasks};
+use crate::carry_limit;
 use crate::criu::config::UserConfig;
 use crate::image_dir::ImageDir;
 use crate::intent::Intent;
@@ -98,6 +99,11 @@ impl Prepared {
             tracing::warn!("{warning}");
         }
         refuse(plan.refusals(&self.intent))?;
+        let policy = &self.intent.policy;
+        if carry_limit::is_set(policy) {
+            let (measured, _) = self.tasks.open(&plan)?.measure()?;
+            refuse(carry_limit::refusals(policy, &measured))?;
+        }
         Ok(plan)
     }
 }

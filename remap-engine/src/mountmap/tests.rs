@@ -1,5 +1,6 @@
 use super::*;
 use crate::mountinfo;
+use crate::policy::Override;
 
 const MOUNTINFO: &[u8] = b"\
 10 1 0:40 / / rw - overlay overlay rw

@@ -50,8 +50,9 @@ impl RemapPlan {
             .obstacles
             .iter()
             .filter_map(|one| obstacle::refusal(one, intent));
-        let policy = self.policy_refusals();
+        let policy = self.policy_refusals(intent);
         policy
+            .into_iter()
             .chain(self.needs_newer_criu(intent))
             .chain(shared)
             .chain(files)

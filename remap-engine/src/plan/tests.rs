@@ -6,6 +6,8 @@ use crate::ownership::OtherUser;
 use crate::scan::{Owner, ProcFile};
 use proptest::prelude::*;
 
+mod policy;
+
 const MEMFD: Device = Device { major: 0, minor: 1 };
 
 /// Mount id of `/proc`.
@@ -313,7 +315,7 @@ fn a_shared_tmpfs_is_refused_by_name_of_its_users() {
     assert_eq!(refused.len(), 1);
     let text = refused[0].to_string();
     assert!(
-        text.contains("pid 42 (postgres, cgroup /default/other)"),
+        text.contains("pid 42 (postgres, container other)"),
         "{text}"
     );
     assert!(
@@ -345,6 +347,7 @@ fn share(scan: &mut Scan, others: &[(i32, u64)]) {
         pid: *pid,
         command: "postgres".into(),
         cgroup: "/default/other".into(),
+        container: (*pid == 42).then(|| "other".into()),
         kind: UseKind::Fd(5),
         inode: *inode,
         file: format!("/dev/shm/of-{pid}"),

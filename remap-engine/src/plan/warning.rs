@@ -42,9 +42,16 @@ impl RemapPlan {
         ))
     }
 
-    /// A shared tmpfs that is not in the way: what the container has not open there stays.
+    /// A shared tmpfs that is not in the way: what the container has not open there stays, unless
+    /// an annotation says otherwise.
     fn left_with_others(&self, mount: &Mount) -> Option<String> {
         let is_shared = matches!(mount.class, MountClass::ExternalTmpfsShared { .. });
+        if is_shared && mount.is_carried() {
+            return Some(format!(
+                "the tmpfs at {} is used by processes outside the container as well: their files are copied as they are at the moment",
+                mount.destination.display()
+            ));
+        }
         let in_the_way = |file: &FilePlan| file.decision == Decision::Shared && file.is_on(mount);
         if !is_shared || mount.is_ghosted() || self.files.iter().any(in_the_way) {
             return None;
@@ -82,6 +89,12 @@ impl RemapPlan {
         let stays = |file: &&FilePlan| file.decision == Decision::Stays && file.is_on(mount);
         let count = self.files.iter().filter(stays).count();
         let files = if count == 1 { "file" } else { "files" };
+        if mount.is_to(MountPolicy::Ignore) && count > 0 {
+            return Some(format!(
+                "{count} {files} in use at {}, of which an annotation says ignore: not carried, and a name that is gone here is lost; CRIU decides on the target",
+                mount.destination.display()
+            ));
+        }
         (count > 0).then(|| {
             format!(
                 "{count} {files} in use at {} ({}): not carried, must be there on the target with the same size",

@@ -14,10 +14,14 @@ const LISTED: usize = 20;
 const PROCESSES: usize = 3;
 
 /// What a decision means, in the order in which they are listed; others come first.
-const DECISIONS: [(&str, &str); 11] = [
+const DECISIONS: [(&str, &str); 12] = [
     (
         "unsupported",
         "would be lost or come back as another file: in the way",
+    ),
+    (
+        "forbidden",
+        "an annotation forbids that it is held: in the way",
     ),
     ("shared", "others hold it as well: in the way"),
     (

@@ -1,6 +1,6 @@
 //! The mounts: external ones with what becomes of their contents, the others by name.
 
-use remap_control::view::{Carried, Mount};
+use remap_control::view::{Carried, Mount, Other, Policy};
 
 use super::columns::align;
 use super::list;
@@ -19,11 +19,7 @@ pub(super) fn render(mounts: &[Mount], carried: &[Carried], width: usize) -> Str
             mount.source.as_deref().map(printable).unwrap_or_default(),
         ]);
         if !mount.others.is_empty() {
-            let others: Vec<String> = mount
-                .others
-                .iter()
-                .map(|other| format!("pid {} ({})", other.pid, other.command))
-                .collect();
+            let others: Vec<String> = mount.others.iter().map(other).collect();
             let text = format!(
                 "{} is used outside the container by {}",
                 mount.destination,
@@ -31,6 +27,17 @@ pub(super) fn render(mounts: &[Mount], carried: &[Carried], width: usize) -> Str
             );
             notes += &wrapped("  ", &text, width);
         }
+    }
+    for (mount, policy) in mounts
+        .iter()
+        .filter_map(|mount| Some((mount, mount.policy.as_ref()?)))
+    {
+        let text = format!(
+            "{}: {}",
+            printable(&mount.destination),
+            by_annotation(policy)
+        );
+        notes += &wrapped("  ", &text, width);
     }
     let mut out = String::new();
     if rows.len() > 1 {
@@ -51,6 +58,22 @@ pub(super) fn render(mounts: &[Mount], carried: &[Carried], width: usize) -> Str
     out
 }
 
+fn other(other: &Other) -> String {
+    let Other { pid, command, .. } = other;
+    match &other.container {
+        Some(id) => format!("pid {pid} ({command}, container {id})"),
+        None => format!("pid {pid} ({command})"),
+    }
+}
+
+fn by_annotation(policy: &Policy) -> String {
+    let treatment = printable(&policy.treatment);
+    match policy.limit_bytes {
+        Some(limit) => format!("{treatment} up to {}, as an annotation says", bytes(limit)),
+        None => format!("{treatment}, as an annotation says"),
+    }
+}
+
 fn class(mount: &Mount) -> String {
     match mount.class.as_str() {
         "external_tmpfs_private" => "private tmpfs".to_owned(),
@@ -69,6 +92,7 @@ fn contents(mount: &Mount, carried: &[Carried]) -> String {
             None => "carried".to_owned(),
         },
         ("external_tmpfs_shared", _) => match carried.iter().find(own) {
+            Some(one) if !one.partial => format!("carried, {}", bytes(one.allocated_bytes)),
             Some(one) => format!("own files carried, {}", bytes(one.allocated_bytes)),
             None => "not carried".to_owned(),
         },
@@ -80,6 +104,7 @@ fn contents(mount: &Mount, carried: &[Carried]) -> String {
                 "kubelet_volume" => "the kubelet's",
                 "unused_below_bind" => "not used",
                 "single_file" => "a single file",
+                "ignored" => "to be ignored",
                 other => other,
             };
             format!("not carried: {}", printable(why))

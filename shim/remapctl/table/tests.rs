@@ -88,7 +88,8 @@ fn one_that_would_be_refused() {
         "plan": {
             "mounts": [{
                 "destination": "/dev/shm", "class": "external_tmpfs_shared", "fs_type": "tmpfs", "source": "/run/shm",
-                "others": [{"pid": 42, "command": "evil\u{1b}[2J"}],
+                "others": [{"pid": 42, "command": "evil\u{1b}[2J"}, {"pid": 43, "command": "pg", "container": "db"}],
+                "policy": {"treatment": "carry", "limit_bytes": 65536},
             }],
             "files": [file("shared", 7, &json!([{"pid": 4321, "by": {"fd": 3}, "name": "/dev/shm/\u{1b}[2J"}]))],
         },
@@ -98,7 +99,9 @@ fn one_that_would_be_refused() {
 MOUNTS
   MOUNT POINT  CLASS         CONTENTS     SOURCE ON THE HOST
   /dev/shm     shared tmpfs  not carried  /run/shm
-  /dev/shm is used outside the container by pid 42 (evil\\x1b[2J)
+  /dev/shm is used outside the container by pid 42 (evil\\x1b[2J), pid 43 (pg,
+  container db)
+  /dev/shm: carry up to 64.0 KiB, as an annotation says
 
 FILES THAT NEED CARE
   DECISION  BYTES  HELD BY PID  NAME

@@ -62,6 +62,7 @@ mod mount_namespace;
 mod obstacles;
 mod plain;
 mod plan;
+mod policy;
 mod procfs;
 mod refusal;
 mod same_host;
@@ -100,6 +101,7 @@ const SCENARIOS: &[&[Scenario]] = &[
     refusal::SCENARIOS,
     freeze::SCENARIOS,
     plan::SCENARIOS,
+    policy::SCENARIOS,
     dump_failure::SCENARIOS,
     obstacles::SCENARIOS,
     looks_deleted::SCENARIOS,

@@ -1,37 +1,79 @@
-//! What a policy of the container's annotations forbids, and what of one cannot be done. Pure.
+//! What the policy of the container's annotations forbids, and what of it cannot be done. Pure.
 
 use super::Refusal;
-use crate::mountmap::{EphemeralReason, Mount, MountClass};
-use crate::plan::RemapPlan;
-use crate::policy::{MOUNTS, MountPolicy};
+use crate::intent::Intent;
+use crate::mountmap::Mount;
+use crate::plan::{Decision, FilePlan, RemapPlan};
+use crate::policy::{MOUNTS, MountPolicy, Override};
+
+/// So many of the files that are in the way of a mount's policy are named.
+const NAMED: usize = 8;
 
 impl RemapPlan {
-    /// Everything that the policies of mounts forbid.
-    pub(super) fn policy_refusals(&self) -> impl Iterator<Item = Refusal> {
-        self.map.mounts.iter().filter_map(no_ghosts_there)
+    /// Everything that the policy forbids.
+    pub(super) fn policy_refusals(&self, intent: &Intent) -> Vec<Refusal> {
+        let mounts = &self.map.mounts;
+        let overrides = intent.policy.overrides.iter();
+        let unmatched = overrides.filter_map(|one| self.matches_none(one));
+        let impossible = mounts.iter().filter_map(impossible);
+        let forbidden = mounts.iter().filter_map(|mount| self.forbidden(mount));
+        unmatched
+            .chain(impossible)
+            .chain(forbidden)
+            .collect()
+    }
+
+    /// A policy that matches no mount would protect nothing, and say nothing.
+    fn matches_none(&self, wanted: &Override) -> Option<Refusal> {
+        if !self.map.meant_by(wanted).is_empty() {
+            return None;
+        }
+        let mut names: Vec<String> = Vec::new();
+        for mount in &self.map.mounts {
+            let name = crate::text::escape(mount.destination.as_os_str());
+            if !names.contains(&name) {
+                names.push(name);
+            }
+        }
+        Some(Refusal {
+            what: format!(
+                "the annotation {MOUNTS} names {}, which is no mount of this container",
+                wanted.destination.display()
+            ),
+            remedy: format!("name one of its mounts: {}", names.join(", ")),
+        })
+    }
+
+    /// Files on a mount of which none may be held.
+    fn forbidden(&self, mount: &Mount) -> Option<Refusal> {
+        let on_it = |file: &&FilePlan| file.decision == Decision::Forbidden && file.is_on(mount);
+        let held: Vec<&FilePlan> = self.files.iter().filter(on_it).collect();
+        if held.is_empty() || !mount.is_to(MountPolicy::Refuse) {
+            return None;
+        }
+        let named: Vec<String> = held.iter().take(NAMED).map(|file| file.held()).collect();
+        let more = match held.len().saturating_sub(NAMED) {
+            0 => String::new(),
+            more => format!(", and {more} more"),
+        };
+        Some(Refusal {
+            what: format!(
+                "the annotation {MOUNTS} forbids a checkpoint while a file on the mount at {} is in use: {}{more}",
+                mount.destination.display(),
+                named.join(", ")
+            ),
+            remedy: "have them closed before the checkpoint".into(),
+        })
     }
 }
 
-/// A policy that wants ghosts where there can be none: CRIU makes a ghost beside the name of its
-/// file, on its mount, and mounts of its own it restores whole.
-fn no_ghosts_there(mount: &Mount) -> Option<Refusal> {
-    let policy = mount.policy?;
-    if !matches!(policy, MountPolicy::Ghost | MountPolicy::Nameless) {
-        return None;
-    }
-    let reason = match &mount.class {
-        MountClass::Internal => "CRIU or the snapshotter takes along as it is",
-        MountClass::ExternalEphemeral { reason } => match reason {
-            EphemeralReason::ReadOnly => "is read-only",
-            EphemeralReason::KubeletVolume => "the target's kubelet fills",
-            EphemeralReason::SingleFile => "is a single file",
-            _ => return None,
-        },
-        _ => return None,
-    };
+/// A policy that the mount's kind does not allow.
+fn impossible(mount: &Mount) -> Option<Refusal> {
+    let (policy, why) = (mount.policy?, mount.why_not()?);
     Some(Refusal {
         what: format!(
-            "the annotation {MOUNTS} wants {policy} for the mount at {}, which {reason}",
+            "the annotation {MOUNTS} says {} of the mount at {}, which cannot be: {why}",
+            policy.word(),
             mount.destination.display()
         ),
         remedy: "set another policy for it, or none".into(),
@@ -39,47 +81,4 @@ fn no_ghosts_there(mount: &Mount) -> Option<Refusal> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::mountinfo::Device;
-    use crate::mountmap::MountMap;
-
-    fn plan(policy: Option<MountPolicy>, class: MountClass) -> RemapPlan {
-        let mount = Mount {
-            destination: "/dev/shm".into(),
-            id: 1,
-            device: Device { major: 0, minor: 9 },
-            root: "/".into(),
-            fs_type: "tmpfs".into(),
-            fs_options: String::new(),
-            asked_for: None,
-            source: None,
-            class,
-            policy,
-        };
-        RemapPlan {
-            version: crate::plan::PLAN_VERSION,
-            map: MountMap {
-                mounts: vec![mount],
-            },
-            files: vec![],
-            exec_sessions: vec![],
-            obstacles: vec![],
-            ghost_limit_bytes: 0,
-        }
-    }
-
-    #[test]
-    fn ghosts_are_refused_only_where_there_can_be_none() {
-        let ephemeral = |reason| MountClass::ExternalEphemeral { reason };
-        let refused = |policy, class| plan(Some(policy), class).policy_refusals().count() == 1;
-        for policy in [MountPolicy::Ghost, MountPolicy::Nameless] {
-            assert!(!refused(policy, MountClass::ExternalTmpfsPrivate));
-            assert!(!refused(policy, ephemeral(EphemeralReason::NotTmpfs)));
-            assert!(refused(policy, ephemeral(EphemeralReason::SingleFile)));
-            assert!(refused(policy, ephemeral(EphemeralReason::ReadOnly)));
-            assert!(refused(policy, MountClass::Internal));
-        }
-        assert!(!refused(MountPolicy::Ignore, MountClass::Internal));
-    }
-}
+mod tests;
