@@ -21,7 +21,7 @@ use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
 use crate::bundle::Bundle;
-use crate::carry::{self, Mode, PopulateError, Populated, Recovery};
+use crate::carry::{self, Beside, Mode, PopulateError, Populated, Recovery};
 use crate::contents::archive_name;
 use crate::fit::{self, Place};
 use crate::half_restored::HalfRestored;
@@ -319,7 +319,7 @@ fn populate(
         let stash = work.stash().join(format!("old-{index}.tar"));
         Mode::Replace { stash }
     } else {
-        Mode::Add
+        Mode::Add(Beside::default())
     };
     let populated = carry::populate(&carry::Request {
         archive: &request.image_dir.join(&place.archive),

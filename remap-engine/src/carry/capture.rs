@@ -12,6 +12,8 @@ use nix::sys::stat::{FileStat, major, minor};
 use super::entry::{Attributes, Kind, Node, Xattrs};
 use super::error::CaptureError;
 use super::index::Totals;
+use super::kept;
+use super::origin::Origin;
 use super::tree::{Pinned, Tree};
 use super::walk::{Found, Walk, WalkError};
 use super::write::{ArchiveWriter, WriteError};
@@ -72,6 +74,8 @@ pub enum SkipReason {
     Socket,
     /// Another mount lies on it: a tree of its own.
     NestedMount,
+    /// Kept by a restore for other containers (see [`Together`](super::Together)).
+    Kept,
 }
 
 /// What the archive is for.
@@ -165,6 +169,9 @@ fn capture_some(
     };
     for found in Walk::new(tree) {
         match found {
+            Ok(Found::Entry { path, .. }) if purpose == Purpose::Carry && kept::is_below(&path) => {
+                capture.skip(path, SkipReason::Kept);
+            }
             Ok(Found::Entry {
                 path,
                 kind,
@@ -221,7 +228,10 @@ impl Capture {
             Node::HardLink(_) => Vec::new(),
             _ => self.xattrs(&path, pinned)?,
         };
-        let attributes = Attributes::of(stat, xattrs);
+        let mut attributes = Attributes::of(stat, xattrs);
+        if self.purpose == Purpose::Carry && !matches!(node, Node::HardLink(_) | Node::Directory) {
+            attributes.origin = Origin::of(pinned).map_err(read("stat", &path))?;
+        }
         self.writer
             .member(&path, &node, &attributes, file.as_ref())
             .map_err(|error| write_error(error, &path))?;

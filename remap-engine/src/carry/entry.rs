@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use nix::sys::stat::{FileStat, SFlag};
 
+use super::origin::Origin;
+
 /// Permission bits of a mode, with set-user-ID, set-group-ID and sticky (inode(7)).
 pub(super) const PERMISSIONS: u32 = 0o7777;
 
@@ -35,6 +37,8 @@ pub(super) struct Attributes {
     pub(super) atime: Timestamp,
     /// Extended attributes, sorted by name (POSIX ACLs are among them).
     pub(super) xattrs: Xattrs,
+    /// Which inode it is or was, if that is noted.
+    pub(super) origin: Option<Origin>,
 }
 
 impl Attributes {
@@ -54,6 +58,7 @@ impl Attributes {
                 nanoseconds: nanoseconds(stat.st_atime_nsec),
             },
             xattrs,
+            origin: None,
         }
     }
 }

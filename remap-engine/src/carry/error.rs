@@ -174,6 +174,50 @@ pub enum PopulateError {
         /// How many there are.
         total: usize,
     },
+    /// Containers of another moment are being restored there.
+    #[error(
+        "containers that were saved at another moment are being restored here, as {} says; restore \
+         all of them from checkpoints of one moment, or, if the others will not come, remove that \
+         directory and what those have left that came", .0.display()
+    )]
+    OtherMoment(PathBuf),
+    /// The container has been restored there from this moment.
+    #[error(
+        "container {member} of this moment was restored here before, as {} says, and what it shares \
+         with others has gone on since; remove that directory and what it has left, and restore all \
+         of them anew", place.display()
+    )]
+    Again {
+        /// Its id when it was saved.
+        member: String,
+        /// The directory that tells.
+        place: PathBuf,
+    },
+    /// Others have to be restored before.
+    #[error(
+        "what the container shares with {after} is to be as it was when that was saved: restore {after} \
+         to {} first, or take checkpoints of all of them while all are paused", target.display()
+    )]
+    TooEarly {
+        /// The ids of those others when they were saved.
+        after: String,
+        /// The target directory.
+        target: PathBuf,
+    },
+    /// A shared file has changed in a way that CRIU refuses.
+    #[error(
+        "{} had {then} bytes and has {now}: a container that shares it was restored before and has \
+         gone on; restore all of them anew, and pause each as soon as it is there",
+        escape(path.as_os_str())
+    )]
+    GoneOn {
+        /// The file.
+        path: PathBuf,
+        /// Its length when it was saved.
+        then: u64,
+        /// Its length now.
+        now: i64,
+    },
     /// Another mount lies below the target, so its contents cannot be replaced.
     #[error("{} is a mount of its own below the target: unmount it first", escape(.0.as_os_str()))]
     Mount(PathBuf),

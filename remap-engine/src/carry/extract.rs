@@ -14,6 +14,7 @@ use nix::unistd::{linkat, symlinkat};
 
 use super::entry::{Attributes, Extent, Node, Timestamp};
 use super::error::PopulateError;
+use super::kept::Kept;
 use super::read::{ArchiveReader, Member};
 use super::tree::{Pinned, Tree, fd_path};
 use super::write::CHUNK;
@@ -37,9 +38,20 @@ pub(super) fn extract(
     tree: &Tree,
     root: Root,
 ) -> Result<(), PopulateError> {
+    extract_beside(reader, tree, root, None)
+}
+
+/// The same; inodes that are kept in another tree get one more name instead, and stay as they are.
+pub(super) fn extract_beside(
+    reader: &mut ArchiveReader,
+    tree: &Tree,
+    root: Root,
+    kept: Option<(&Tree, &Kept)>,
+) -> Result<(), PopulateError> {
     reader.rewind();
     let mut extractor = Extractor {
         tree,
+        kept,
         parent: None,
         directories: Vec::new(),
         chunk: vec![0; CHUNK],
@@ -67,6 +79,7 @@ pub(super) fn extract(
 
 struct Extractor<'a> {
     tree: &'a Tree,
+    kept: Option<(&'a Tree, &'a Kept)>,
     /// The directory of the last member: the next is mostly in the same.
     parent: Option<(PathBuf, OwnedFd)>,
     directories: Vec<(PathBuf, Attributes)>,
@@ -82,6 +95,12 @@ impl Extractor<'_> {
             return Ok(());
         };
         let parent = self.parent(member.path.parent().unwrap_or(Path::new("")))?;
+        if let Some((tree, kept)) = self.kept
+            && kept.link(tree, member.attributes.origin, &parent, name)?
+        {
+            self.parent_back(&member.path, parent);
+            return Ok(());
+        }
         // Nobody else may enter before the final attributes are set.
         let private = Mode::S_IRUSR | Mode::S_IWUSR;
         let make_node = |kind, device| mknodat(&parent, name, kind, private, device);

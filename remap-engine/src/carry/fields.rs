@@ -9,7 +9,8 @@ use tar::{EntryType, Header};
 
 use super::entry::{Attributes, PERMISSIONS, Timestamp, Xattrs};
 use super::error::Flaw;
-use super::headers::{RESERVED, SOCKET, XATTR_PREFIX};
+use super::headers::{ORIGIN, RESERVED, SOCKET, XATTR_PREFIX};
+use super::origin::Origin;
 use super::pax;
 use crate::text::escape;
 
@@ -29,6 +30,7 @@ pub(super) struct Fields<'a> {
     pub(super) real_size: Option<u64>,
     pub(super) reserved: bool,
     pub(super) socket: bool,
+    origin: Option<Origin>,
     xattrs: Xattrs,
 }
 
@@ -51,6 +53,9 @@ impl<'a> Fields<'a> {
                 b"size" => return Err(Flaw::Pax),
                 RESERVED => fields.reserved = true,
                 SOCKET => fields.socket = true,
+                ORIGIN => {
+                    fields.origin = Some(Origin::parse(value).ok_or(Flaw::Number("origin"))?);
+                }
                 other => {
                     if let Some(name) = other.strip_prefix(XATTR_PREFIX) {
                         fields.xattrs.push((xattr_name(name), value.to_vec()));
@@ -118,6 +123,7 @@ impl<'a> Fields<'a> {
             mtime,
             atime: self.atime.unwrap_or(mtime),
             xattrs: std::mem::take(&mut self.xattrs),
+            origin: self.origin,
         })
     }
 }
@@ -157,7 +163,7 @@ fn xattr_name(key: &[u8]) -> OsString {
 }
 
 /// A decimal fraction of seconds, as in the `mtime` record.
-fn timestamp(text: &[u8]) -> Option<Timestamp> {
+pub(super) fn timestamp(text: &[u8]) -> Option<Timestamp> {
     let (negative, text) = match text.strip_prefix(b"-") {
         Some(text) => (true, text),
         None => (false, text),

@@ -2,8 +2,8 @@
 //!
 //! The extended header has what ustar cannot say: nanoseconds, long or odd names,
 //! extended attributes, sparse maps. Records of our own are `REMAP.reserved` (storage
-//! is reserved for the holes, too) and `REMAP.socket` (a FIFO's header stands for a
-//! socket's name).
+//! is reserved for the holes, too), `REMAP.socket` (a FIFO's header stands for a
+//! socket's name) and `REMAP.origin` (which inode it was).
 
 use std::ffi::OsStr;
 use std::io;
@@ -21,6 +21,8 @@ pub(super) const XATTR_PREFIX: &[u8] = b"SCHILY.xattr.";
 pub(super) const RESERVED: &[u8] = b"REMAP.reserved";
 /// Marks a FIFO header that stands for a socket.
 pub(super) const SOCKET: &[u8] = b"REMAP.socket";
+/// Which inode it was: see [`Origin`](super::Origin).
+pub(super) const ORIGIN: &[u8] = b"REMAP.origin";
 /// The name in the archive: `./` for the root, a trailing slash for directories.
 fn member_name(path: &Path, node: &Node) -> Vec<u8> {
     let mut name = path.as_os_str().as_bytes().to_vec();
@@ -82,6 +84,9 @@ pub(super) fn extended(path: &Path, node: &Node, attributes: &Attributes) -> Vec
         _ => {}
     }
     pax::push(&mut body, b"path", &name);
+    if let Some(origin) = attributes.origin {
+        pax::push(&mut body, ORIGIN, origin.record().as_bytes());
+    }
     for (name, value) in &attributes.xattrs {
         pax::push(&mut body, &xattr_key(name), value);
     }
@@ -102,7 +107,7 @@ fn xattr_key(name: &OsStr) -> Vec<u8> {
 }
 
 /// Seconds and nanoseconds as a decimal fraction, towards minus infinity as stat(2).
-fn timestamp(time: Timestamp) -> String {
+pub(super) fn timestamp(time: Timestamp) -> String {
     match (time.seconds, time.nanoseconds) {
         (seconds @ 0.., nanoseconds) => format!("{seconds}.{nanoseconds:09}"),
         (seconds, 0) => format!("{seconds}.000000000"),

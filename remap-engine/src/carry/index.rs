@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::entry::{Kind, Node};
 use super::error::{ArchiveError, Flaw};
+use super::origin::Origin;
 use super::read::{ArchiveReader, Member};
 use super::sparse;
 
@@ -35,6 +36,8 @@ pub struct IndexEntry {
     pub uid: u32,
     /// Group.
     pub gid: u32,
+    /// Which inode it was, if that is noted; `None` for a hard link.
+    pub origin: Option<Origin>,
 }
 
 /// Sums over the entries of an archive or of a captured tree.
@@ -74,7 +77,7 @@ pub fn read_index(archive: &Path) -> Result<Index, ArchiveError> {
 /// Lists from the first member on, shows each to `visit`, and rewinds.
 pub(super) fn index(
     reader: &mut ArchiveReader,
-    mut visit: impl FnMut(&Node),
+    mut visit: impl FnMut(&Member),
 ) -> Result<Index, ArchiveError> {
     reader.rewind();
     let mut seen = Seen::default();
@@ -88,7 +91,7 @@ pub(super) fn index(
         let kind = seen
             .check(&member)
             .map_err(|flaw| reader.malformed(offset, flaw))?;
-        visit(&member.node);
+        visit(&member);
         index.totals.count(&member.node);
         index.entries.push(entry(member, kind));
     }
@@ -100,10 +103,11 @@ pub(super) fn index(
 }
 
 fn entry(member: Member, kind: Kind) -> IndexEntry {
-    let (same_as, size) = match member.node {
-        Node::HardLink(target) => (Some(target), 0),
-        Node::Regular { size, .. } => (None, size),
-        _ => (None, 0),
+    let origin = member.attributes.origin;
+    let (same_as, size, origin) = match member.node {
+        Node::HardLink(target) => (Some(target), 0, None),
+        Node::Regular { size, .. } => (None, size, origin),
+        _ => (None, 0, origin),
     };
     IndexEntry {
         path: member.path,
@@ -113,6 +117,7 @@ fn entry(member: Member, kind: Kind) -> IndexEntry {
         mode: member.attributes.mode,
         uid: member.attributes.uid,
         gid: member.attributes.gid,
+        origin,
     }
 }
 

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use super::aside::Aside;
 use super::error::PopulateError;
 use super::tree::Tree;
 use crate::private;
@@ -56,10 +57,17 @@ pub(super) enum Step {
     Replacing { stash: TextPath },
     /// The target is as it shall be; the stash is to be removed.
     Done { stash: TextPath },
-    /// The new contents are being made in a directory of their own in the target.
+    /// The new contents are being made in a directory of their own in the target; or they are in
+    /// place for good, and what was put aside is to be removed.
     Staging { stage: TextPath },
-    /// The new contents are being moved into place, or are in place.
-    Adding { stage: TextPath, added: Vec<Added> },
+    /// The new contents are being moved into place, or are in place; what of the container's own was
+    /// there is put aside.
+    Adding {
+        stage: TextPath,
+        added: Vec<Added>,
+        #[serde(default)]
+        aside: Vec<Aside>,
+    },
 }
 
 impl Step {

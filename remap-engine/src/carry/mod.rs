@@ -5,6 +5,7 @@
 //! links, holes, devices, owners, times to the nanosecond, extended attributes.
 
 mod add;
+mod aside;
 mod capture;
 mod clear;
 mod entry;
@@ -14,7 +15,9 @@ mod fields;
 mod headers;
 mod index;
 mod journal;
+mod kept;
 mod names;
+mod origin;
 mod pax;
 mod populate;
 mod read;
@@ -34,7 +37,9 @@ pub use capture::{Captured, Entry, SkipReason, Skipped, capture, capture_inodes}
 pub use entry::Kind;
 pub use error::{ArchiveError, CaptureError, Flaw, PopulateError};
 pub use index::{Index, IndexEntry, Totals, read_index};
+pub use kept::Together;
 pub use names::{DirectoryFacts, Names, names_of};
-pub use populate::{Mode, Populated, Request, populate};
+pub use origin::Origin;
+pub use populate::{Beside, Mode, Populated, Request, populate};
 pub use survey::sizes;
 pub use undo::{Recovery, recover};

@@ -1,16 +1,18 @@
 //! Puts an archive into a mount of the target host, so that it can be taken back.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
-use super::add;
 use super::error::PopulateError;
 use super::index::{Totals, index};
 use super::journal::{JournalFile, Step, Target, TextPath, remove_file};
+use super::kept::{Kept, Together};
 use super::read::ArchiveReader;
 use super::replace;
 use super::room::Needs;
 use super::tree::Tree;
 use super::undo::{explain, roll_back};
+use super::{add, aside};
 
 /// What to put where.
 #[derive(Debug, Clone)]
@@ -38,7 +40,18 @@ pub enum Mode {
     },
     /// Others use the target: only names that do not exist are added. Directories
     /// that exist stay as they are.
-    Add,
+    Add(Beside),
+}
+
+/// What of the archive's may be on the target already.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Beside {
+    /// The archive was made of this very file system, on which processes hold the inodes with these
+    /// numbers. The container's own inodes that nobody holds are put aside until the commit.
+    pub held_here: Option<HashSet<u64>>,
+    /// The container was saved together with others that share inodes with it: what they have
+    /// brought is used as it is, and what is theirs as well is kept for them.
+    pub together: Option<Together>,
 }
 
 /// A populated target, which can still be taken back.
@@ -51,6 +64,7 @@ pub struct Populated {
     tree: Tree,
     journal: JournalFile,
     totals: Totals,
+    kept: Option<Kept>,
 }
 
 /// Populates the target.
@@ -65,7 +79,19 @@ pub fn populate(request: &Request<'_>) -> Result<Populated, PopulateError> {
     let mut reader = ArchiveReader::open(request.archive)?;
     let tree = Tree::open(request.target).map_err(PopulateError::io("open", request.target))?;
     let mut needs = Needs::in_blocks_of(&tree)?;
-    let index = index(&mut reader, |node| needs.count(node))?;
+    let kept = match &request.mode {
+        Mode::Add(Beside {
+            together: Some(together),
+            ..
+        }) => Some(Kept::look(&tree, together)?),
+        _ => None,
+    };
+    let index = index(&mut reader, |member| {
+        let here = |kept: &Kept| kept.here(member.attributes.origin).is_some();
+        if !kept.as_ref().is_some_and(here) {
+            needs.count(&member.node);
+        }
+    })?;
     let begin = |step| JournalFile::create(request.journal, Target::of(&tree)?, step);
     let (mut journal, result) = match &request.mode {
         Mode::Replace { stash } => {
@@ -73,13 +99,19 @@ pub fn populate(request: &Request<'_>) -> Result<Populated, PopulateError> {
             let result = replace::replace(&tree, &mut reader, stash, &mut journal);
             (journal, result)
         }
-        Mode::Add => {
-            let (additions, stage) = add::check(&tree, &index, &needs)?;
+        Mode::Add(beside) => {
+            let add = add::Adding {
+                tree: &tree,
+                index: &index,
+                held_here: beside.held_here.as_ref(),
+                kept: kept.as_ref(),
+            };
+            let (additions, stage) = add.check(&needs)?;
             let step = Step::Staging {
                 stage: TextPath(stage.clone()),
             };
             let mut journal = begin(step)?;
-            let result = add::add(&tree, &mut reader, &additions, &stage, &mut journal);
+            let result = add.add(&mut reader, additions, &stage, &mut journal);
             (journal, result)
         }
     };
@@ -88,6 +120,7 @@ pub fn populate(request: &Request<'_>) -> Result<Populated, PopulateError> {
             tree,
             journal,
             totals: index.totals,
+            kept,
         }),
         Err(cause) => {
             roll_back(&tree, &mut journal, &explain(&cause))?;
@@ -115,6 +148,15 @@ impl Populated {
                 stash: TextPath(stash.clone()),
             })?;
             remove_file(&stash)?;
+        }
+        if let Step::Adding { stage, .. } = self.journal.step().clone() {
+            self.journal.set(Step::Staging {
+                stage: stage.clone(),
+            })?;
+            aside::forget(&self.tree, &stage.0)?;
+        }
+        if let Some(kept) = &self.kept {
+            kept.let_go(&self.tree)?;
         }
         self.journal.remove()
     }

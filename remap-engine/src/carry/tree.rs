@@ -116,6 +116,10 @@ impl Pinned {
         Ok(fstat(&self.0)?)
     }
 
+    pub(super) fn fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+
     /// A path that names exactly this inode while the pin lives.
     pub(super) fn path(&self) -> PathBuf {
         fd_path(&self.0)

@@ -4,6 +4,7 @@ use std::error::Error as _;
 use std::path::{Path, PathBuf};
 
 use super::add::{remove_stage, take_away};
+use super::aside;
 use super::error::PopulateError;
 use super::journal::{JournalFile, Step, Target, remove_file};
 use super::replace::put_back;
@@ -79,9 +80,17 @@ fn undo(tree: &Tree, journal: &mut JournalFile) -> Result<(), PopulateError> {
             })?;
             remove_file(&stash.0)?;
         }
-        Step::Staging { stage } => remove_stage(tree, &stage.0)?,
-        Step::Adding { stage, added } => {
+        Step::Staging { stage } => {
+            aside::forget(tree, &stage.0)?;
+            remove_stage(tree, &stage.0)?;
+        }
+        Step::Adding {
+            stage,
+            added,
+            aside,
+        } => {
             take_away(tree, &added)?;
+            aside::put_back(tree, &stage.0, &aside)?;
             remove_stage(tree, &stage.0)?;
         }
     }

@@ -28,7 +28,7 @@ fn child() {
     };
     let archive = Path::new(&archive);
     let mode = match how.as_str() {
-        "add" => Mode::Add,
+        "add" => Mode::Add(Beside::default()),
         _ => Mode::Replace {
             stash: archive.with_file_name("stash.tar"),
         },

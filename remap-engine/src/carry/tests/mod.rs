@@ -5,9 +5,11 @@ mod changes;
 mod crash;
 mod hostile;
 mod mounts;
+mod own;
 mod round_trip;
 mod snapshot;
 mod some;
+mod together;
 mod trees;
 
 use std::fs::{File, OpenOptions};
@@ -16,7 +18,9 @@ use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 
-use super::{Captured, Mode, PopulateError, Populated, Request, capture, capture_inodes, populate};
+use super::{
+    Beside, Captured, Mode, PopulateError, Populated, Request, capture, capture_inodes, populate,
+};
 
 /// A source and a target on tmpfs, and a place for archive, stash and journal.
 struct Ground {
@@ -65,7 +69,7 @@ impl Ground {
     }
 
     fn add(&self) -> Result<Populated, PopulateError> {
-        self.populate(Mode::Add)
+        self.populate(Mode::Add(Beside::default()))
     }
 
     fn populate(&self, mode: Mode) -> Result<Populated, PopulateError> {
