@@ -8,7 +8,7 @@
 //! | prepare | reads the bundle, makes the image directory and the meeting point with CRIU's script, waits for the [locks](crate::tmpfs_lock) of its tmpfs | [`ImageDir`](crate::image_dir::ImageDir) removes what was added | by its journal ([`Interrupted`]) |
 //! | freeze | stops the tasks | `Freeze` lets them run, if they ran | containerd ends the container |
 //! | scan | looks at what they hold | changes nothing | |
-//! | plan | decides, or refuses; opens the mounts | changes nothing | |
+//! | plan | decides, or refuses; opens the mounts; sees [who stands still beside](crate::together) | changes nothing | |
 //! | dump | CRIU writes its images, and is held | CRIU and the runtime end; `Links` removes CRIU's names, `network` its lock; `Freeze` pauses again what was paused | by the plan in the bundle ([`Interrupted`]) |
 //! | capture | saves the contents of the mounts, and makes ghosts in the images, CRIU being held | the verdict is a veto: CRIU undoes the dump | as dump |
 //! | thaw | the tasks run again, if they ran | is not undone | |
@@ -34,7 +34,7 @@ use crate::phase::{BoxError, Phase, PhaseError};
 use crate::plan::RemapPlan;
 
 use self::freeze::Freeze;
-pub use self::frozen::{FrozenTasks, Saved, complete};
+pub use self::frozen::{FrozenTasks, Saved};
 use self::held::Held;
 pub use self::interrupted::Interrupted;
 use self::links::Links;
@@ -115,18 +115,27 @@ pub fn checkpoint(
     let scan = Phase::Scan.run(|| prepared.tasks.scan())?;
     let plan = Phase::Plan.run(|| prepared.plan(&scan))?;
     let links = Links::clear(&prepared.tasks, &plan, &prepared.work);
-    let held = held::dump(request, &prepared, hold, dumper, &plan).inspect_err(|_| {
+    let circle = Phase::Plan.run(|| prepared.circle(&plan))?;
+    let circle = circle.as_ref();
+    let held = held::dump(request, &prepared, hold, dumper, &plan, circle).inspect_err(|_| {
         freeze.again();
         network::unlock(&prepared.tasks);
+        if let Some(circle) = circle {
+            circle.not_saved();
+        }
     })?;
     drop(links);
+    if let Some(circle) = circle {
+        circle.saved(request.exit && prepared.tasks.init.has_ended());
+    }
     if request.exit && prepared.tasks.init.has_ended() {
         freeze.tasks_ended();
     } else {
         Phase::Thaw.run(|| freeze.thaw())?;
     }
     if let Held::Captured(saved) = held {
-        seal(&plan, &saved, &request.image_dir, &prepared.facts)?;
+        let dir = &request.image_dir;
+        seal(&plan, &saved, dir, &prepared.facts, circle)?;
     }
     prepared.images.keep();
     Ok(plan)

@@ -1,5 +1,6 @@
 //! Fits what a checkpoint carries to the mounts of the container on this host.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::path::PathBuf;
 
@@ -7,7 +8,7 @@ use nix::sys::statfs::{TMPFS_MAGIC, statfs};
 use rustix::fs::{AtFlags, FileType, Statx, StatxAttributes, StatxFlags};
 
 use crate::bundle::Bundle;
-use crate::manifest::CarriedMount;
+use crate::manifest::{CarriedMount, FileSystem};
 use crate::mountinfo::{self, Device};
 use crate::ownership::Extent;
 use crate::process::device_of;
@@ -28,6 +29,10 @@ pub struct Place {
     pub whole: bool,
     /// Whether only some of the files that were there are in the archive.
     pub partial: bool,
+    /// The file system that they come from.
+    pub origin: Option<FileSystem>,
+    /// Numbers of the inodes that other containers share.
+    pub shared: BTreeSet<u64>,
 }
 
 impl Place {
@@ -143,6 +148,8 @@ fn place_of(bundle: &Bundle, mount: &CarriedMount) -> Result<Place, FitError> {
         archive: mount.archive.clone(),
         whole: is_whole(&stat).map_err(unusable)?,
         partial: mount.partial,
+        origin: mount.origin.clone(),
+        shared: mount.shared.clone(),
         source: host_path,
         device: device_of(&stat),
         inode: stat.stx_ino,
@@ -167,6 +174,8 @@ mod tests {
 
     fn carried(destination: &str) -> CarriedMount {
         CarriedMount {
+            origin: None,
+            shared: Default::default(),
             destination: destination.into(),
             archive: "remap-mount-0.tar".into(),
             partial: false,

@@ -37,5 +37,6 @@ pub mod terms;
 pub mod text;
 pub mod time_limit;
 pub mod tmpfs_lock;
+pub mod together;
 pub mod watchdog;
 pub mod workdir;

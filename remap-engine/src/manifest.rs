@@ -13,12 +13,14 @@ mod store;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
 use crate::ghosts::GhostFile;
+use crate::mountinfo::Device;
+use crate::together::Together;
 
 pub use cpu::Cpu;
 pub use digest::FileDigest;
@@ -50,6 +52,9 @@ pub struct Manifest {
     /// Options of the dump that the restore has to match.
     #[serde(default)]
     pub options: DumpOptions,
+    /// With which containers it is to be restored.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub together: Option<Together>,
     /// Mounts whose contents are in the directory.
     #[serde(default)]
     pub mounts: Vec<CarriedMount>,
@@ -95,6 +100,13 @@ pub struct CarriedMount {
     /// Only the container's own files are in it: others shared the file system.
     #[serde(default)]
     pub partial: bool,
+    /// The file system that the contents come from.
+    #[serde(default)]
+    pub origin: Option<FileSystem>,
+    /// Inodes in the archive, by their numbers there, that the containers of
+    /// [`Manifest::together`] hold as well.
+    #[serde(default)]
+    pub shared: BTreeSet<u64>,
     /// Options of the file system, such as `size=65536k`.
     #[serde(default)]
     pub fs_options: Vec<String>,
@@ -102,6 +114,27 @@ pub struct CarriedMount {
     pub bytes: u64,
     /// Names in the archive, the root's included.
     pub entries: u64,
+}
+
+/// A tmpfs of a host, for as long as the host is up.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileSystem {
+    /// The host's boot id (random(4)).
+    pub boot: String,
+    /// `st_dev` of its files.
+    pub device: Device,
+}
+
+impl FileSystem {
+    /// The file system with this device on this host.
+    ///
+    /// # Errors
+    /// The host does not say its boot id.
+    pub fn here(device: Device) -> std::io::Result<Self> {
+        let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id")?;
+        let boot = boot.trim().to_owned();
+        Ok(Self { boot, device })
+    }
 }
 
 impl Manifest {
@@ -121,6 +154,7 @@ impl Manifest {
             version: VERSION,
             versions,
             options,
+            together: None,
             mounts,
             ghosts: Vec::new(),
             cpu: Cpu::of_this_host()?,

@@ -51,6 +51,24 @@ pub struct OtherUser {
     pub inode: u64,
     /// The name of the file as the kernel shows it, for messages.
     pub file: String,
+    /// Whether that container moves along.
+    #[serde(default)]
+    pub along: Along,
+}
+
+/// Whether a container moves along with another that shares files with it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Along {
+    /// It is not declared to.
+    #[default]
+    No,
+    /// It is, but runs.
+    Runs,
+    /// It is, but has another directory of the file system mounted.
+    Elsewhere,
+    /// It does: it is frozen.
+    Stopped,
 }
 
 impl std::fmt::Display for OtherUser {
@@ -64,12 +82,11 @@ impl std::fmt::Display for OtherUser {
             file,
             ..
         } = self;
-        write!(f, "pid {pid} ({command}, ")?;
         match container {
-            Some(id) => write!(f, "container {id}")?,
-            None => write!(f, "cgroup {cgroup}")?,
+            Some(id) => write!(f, "pid {pid} ({command}, container {id})")?,
+            None => write!(f, "pid {pid} ({command}, cgroup {cgroup})")?,
         }
-        write!(f, ") by {kind} on {file}")
+        write!(f, " by {kind} on {file}")
     }
 }
 
@@ -196,6 +213,7 @@ fn other_user(process: &Process, held: &Held) -> OtherUser {
         kind: held.kind.clone(),
         inode: held.inode,
         file: held.name.clone(),
+        along: Along::No,
     }
 }
 

@@ -18,6 +18,7 @@ use crate::criu::config::{USER_ANNOTATION, parse_size};
 use crate::intent::LOSE_EXEC_SESSIONS;
 use crate::manifest::DumpOptions;
 use crate::time_limit;
+use crate::together::MOVES_WITH;
 
 pub use self::fault::{Fault, PolicyError};
 pub use self::mount::{MOUNTS, MountPolicy, Override};
@@ -50,7 +51,8 @@ pub const SHELL_JOB: &str = "io.remap.shell-job";
 pub const FILE_LOCKS: &str = "io.remap.file-locks";
 
 /// All annotations that there are, but for [`USER_ANNOTATION`], which is not for users.
-pub const ANNOTATIONS: [&str; 13] = [
+pub const ANNOTATIONS: [&str; 14] = [
+    MOVES_WITH,
     MOUNTS,
     CARRY_LIMIT,
     GHOST_LIMIT,

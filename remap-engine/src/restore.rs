@@ -6,12 +6,13 @@
 //! | phase | what it does | how a later failure undoes it | after a kill of this process |
 //! |---|---|---|---|
 //! | verify | checks every file against its digest | changes nothing | |
-//! | fit | finds the place of each mount's contents, waits for the [locks](crate::tmpfs_lock) of its tmpfs | changes nothing | |
+//! | fit | finds the place of each mount's contents, and whether [others](crate::together) wait there; waits for the [locks](crate::tmpfs_lock) of its tmpfs | changes nothing | |
 //! | fit | finds the place of each name of a ghost, and that it is free | changes nothing | |
 //! | populate | stashes the old contents, puts in the new ones | [`Populated::rollback`] | by its journal ([`recover`]) |
 //! | restore | CRIU brings the tasks back; held, it waits until ghosts have their names | [`HalfRestored`] ends them, and the runtime forgets the container; [`Relink::rollback`] removes the names | by their notes ([`end_tasks`], [`recover`]) |
 //! | commit | gives up the old contents | is not undone: the tasks run | the bundle goes, and the stash with it |
 
+mod companions;
 mod config;
 mod names;
 
@@ -26,7 +27,7 @@ use crate::contents::archive_name;
 use crate::fit::{self, Place};
 use crate::half_restored::HalfRestored;
 use crate::lent::Lent;
-use crate::manifest::{DumpOptions, FILE_NAME, Manifest};
+use crate::manifest::{DumpOptions, FILE_NAME, FileSystem, Manifest};
 use crate::ownership::{self, Wanted};
 use crate::phase::{BoxError, Phase, PhaseError};
 use crate::plan::PLAN_FILE;
@@ -37,6 +38,7 @@ use crate::tmpfs_lock::TmpfsLocks;
 use crate::workdir::WorkDir;
 use crate::{time_limit, watchdog};
 
+use self::companions::Companions;
 use self::config::ConfigForRestore;
 use self::names::{Names, NotHeld};
 
@@ -93,10 +95,15 @@ pub fn restore(request: &RestoreRequest, restorer: &dyn Restorer) -> Result<(), 
         .as_ref()
         .map_or(&[][..], |manifest| &manifest.ghosts);
     let mut relink = Phase::Fit.run(|| Relink::prepare(&bundle, ghosts, &work.relink_note()))?;
-    let populated = Phase::Populate.run(|| populate_all(request, &work, &places))?;
+    let together = manifest
+        .as_ref()
+        .and_then(|manifest| manifest.together.as_ref());
+    let companions = Phase::Fit.run(|| Companions::expect(&bundle, together, &places))?;
+    let populated = Phase::Populate.run(|| populate_all(request, &work, &places, &companions))?;
     let options = manifest.as_ref().map(|manifest| &manifest.options);
     match Phase::Restore.run(|| run(request, &bundle, restorer, options, &mut relink)) {
         Ok(()) => {
+            companions.stay();
             if let Err(error) = Phase::Commit.run(|| relink.commit()) {
                 let error = crate::phase::report(&error);
                 tracing::warn!(error, "a note of a restore stays in the bundle");
@@ -272,11 +279,12 @@ fn populate_all(
     request: &RestoreRequest,
     work: &WorkDir,
     places: &[Place],
+    companions: &Companions,
 ) -> Result<Vec<Populated>, BoxError> {
     private::create_dir(&work.stash())?;
     let mut done = Vec::new();
     for (index, place) in places.iter().enumerate() {
-        match populate(request, work, index, place) {
+        match populate(request, work, index, place, companions) {
             Ok(populated) => done.push(populated),
             Err(error) => {
                 return Err(match finish(work, done, Populated::rollback) {
@@ -296,6 +304,7 @@ fn populate(
     work: &WorkDir,
     index: usize,
     place: &Place,
+    companions: &Companions,
 ) -> Result<Populated, BoxError> {
     let wanted = Wanted {
         device: place.device,
@@ -304,6 +313,8 @@ fn populate(
         own: HashSet::new(),
     };
     let others = ownership::other_users(&[wanted], &HashSet::new())?;
+    let held = others.iter().flat_map(|others| &others.inodes);
+    let held: HashSet<u64> = held.map(|(inode, _)| *inode).collect();
     let others = others.iter().flat_map(|others| &others.users);
     let mut users: Vec<String> = others.map(ToString::to_string).collect();
     let sockets = sockets::live(&place.source)?;
@@ -319,7 +330,11 @@ fn populate(
         let stash = work.stash().join(format!("old-{index}.tar"));
         Mode::Replace { stash }
     } else {
-        Mode::Add(Beside::default())
+        let is_here = place.origin == Some(FileSystem::here(place.device)?);
+        Mode::Add(Beside {
+            held_here: is_here.then_some(held),
+            together: companions.at(place),
+        })
     };
     let populated = carry::populate(&carry::Request {
         archive: &request.image_dir.join(&place.archive),

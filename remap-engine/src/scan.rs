@@ -24,6 +24,7 @@ use crate::obstacle::{self, Held, Obstacle};
 use crate::ownership::{self, Extent, Wanted};
 use crate::policy::Policy;
 use crate::process::{self, FileUse, Process, ProcessError};
+use crate::together::{Moment, Neighbours};
 
 use self::patience::Patience;
 use self::viewers::Viewers;
@@ -181,8 +182,16 @@ fn look(bundle: &Bundle, tree: &[Process], mut uses: Vec<FileUse>) -> Result<Sca
         .collect::<Result<Vec<_>, _>>()?;
     let others = ownership::other_users(&wanted, &container).map_err(system("list processes"))?;
     let mut held_by_others = HashMap::new();
-    for (mount, others) in carried.iter().zip(others) {
-        if !others.users.is_empty() {
+    let moment = Moment::of(&bundle.path, root);
+    let neighbours = if others.iter().any(|others| !others.users.is_empty()) {
+        Neighbours::of(bundle)
+    } else {
+        Neighbours::default()
+    };
+    for (mount, mut others) in carried.iter().zip(others) {
+        neighbours.tell(mount, &mut others);
+        let is_shared = |moment: &Moment| moment.is_shared(mount.device);
+        if !others.users.is_empty() || moment.as_ref().is_some_and(is_shared) {
             map.share(mount.id, others.users);
             held_by_others.insert(mount.id, others.inodes);
         }

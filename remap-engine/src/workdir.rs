@@ -43,6 +43,18 @@ impl WorkDir {
         self.0.join("plan.json")
     }
 
+    /// Says at which moment the container, or one that moves with it, was saved last.
+    #[must_use]
+    pub fn moment(&self) -> PathBuf {
+        self.0.join("moment.json")
+    }
+
+    /// Says where the container was restored, if it was with others.
+    #[must_use]
+    pub fn restored_together(&self) -> PathBuf {
+        self.0.join("together.json")
+    }
+
     /// Says what a restore that is under way has begun with.
     #[must_use]
     pub fn restore_journal(&self) -> PathBuf {

@@ -3,7 +3,10 @@
 use std::{
     collections::HashMap,
     path::PathBuf,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::AtomicBool},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, AtomicU32},
+    },
     time::Duration,
 };
 
@@ -43,6 +46,10 @@ pub(crate) struct Container {
     /// It was paused, and nobody has asked for its state since. A checkpoint takes such a pause for
     /// its own client's.
     pub(crate) pause_unseen: AtomicBool,
+    /// A pause of the paused container counts, since it moves together with others.
+    pub(crate) pauses_nest: bool,
+    /// How many pauses there are beside the first.
+    pub(crate) further_pauses: AtomicU32,
     /// Its state.
     pub(crate) machine: Machine,
     /// Its init.

@@ -53,6 +53,12 @@ pub(super) fn is_below(path: &Path) -> bool {
     first.is_some_and(|first| first.as_bytes().starts_with(PREFIX.as_bytes()))
 }
 
+/// Whether something is kept in `dir` for containers of a moment.
+#[must_use]
+pub fn is_kept(dir: &Path, moment: &str) -> bool {
+    dir.join(format!("{PREFIX}{moment}")).is_dir()
+}
+
 /// What is kept for a container.
 #[derive(Debug)]
 pub(super) struct Kept {

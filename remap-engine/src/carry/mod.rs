@@ -37,7 +37,7 @@ pub use capture::{Captured, Entry, SkipReason, Skipped, capture, capture_inodes}
 pub use entry::Kind;
 pub use error::{ArchiveError, CaptureError, Flaw, PopulateError};
 pub use index::{Index, IndexEntry, Totals, read_index};
-pub use kept::Together;
+pub use kept::{Together, is_kept};
 pub use names::{DirectoryFacts, Names, names_of};
 pub use origin::Origin;
 pub use populate::{Beside, Mode, Populated, Request, populate};

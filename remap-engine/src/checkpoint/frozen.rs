@@ -10,6 +10,7 @@ use crate::phase::{BoxError, Phase, PhaseError};
 use crate::plan::RemapPlan;
 use crate::process::Process;
 use crate::scan::{self, Scan, ScanError};
+use crate::together::Circle;
 
 /// A container whose tasks are frozen.
 #[derive(Debug)]
@@ -38,25 +39,6 @@ impl FrozenTasks {
         Phase::Plan.run(|| Ghosts::find(&self.init, plan))
     }
 
-    /// Saves all that cannot wait until the tasks run again: the contents of the mounts, and those
-    /// of files that go into the images. CRIU is held.
-    ///
-    /// # Errors
-    /// Phase capture; what was written stays in `image_dir`.
-    pub(super) fn capture(
-        &self,
-        mounts: &CarriedMounts,
-        ghosts: &Ghosts,
-        image_dir: &Path,
-    ) -> Result<Saved, PhaseError> {
-        Phase::Capture.run(|| -> Result<Saved, BoxError> {
-            Ok(Saved {
-                mounts: mounts.capture(image_dir)?,
-                ghosts: ghosts.capture(&self.init, image_dir)?,
-            })
-        })
-    }
-
     /// Before they are frozen: see [`scan::freshen_names`]. The scan looks anyway.
     pub(super) fn freshen_names(&self) {
         if let Err(error) = scan::freshen_names(self.init.pid()) {
@@ -82,20 +64,45 @@ pub struct Saved {
     pub ghosts: Vec<GhostFile>,
 }
 
-/// Makes a checkpoint of the images that CRIU has finished in `image_dir`, for tasks that are still
-/// frozen or have ended: saves the contents of the carried mounts and the ghosts, holds everything
-/// against the plan, and writes the manifest.
-///
-/// # Errors
-/// Phase capture, reconcile or seal; what was written stays in `image_dir`, without a manifest.
-pub fn complete(
-    tasks: &FrozenTasks,
-    plan: &RemapPlan,
-    mounts: &CarriedMounts,
-    ghosts: &Ghosts,
-    image_dir: &Path,
-    facts: &Facts,
-) -> Result<(), PhaseError> {
-    let saved = tasks.capture(mounts, ghosts, image_dir)?;
-    seal(plan, &saved, image_dir, facts)
+/// What is to be saved while CRIU is held.
+pub(super) struct Contents<'p> {
+    pub(super) tasks: &'p FrozenTasks,
+    pub(super) mounts: &'p CarriedMounts,
+    pub(super) ghosts: &'p Ghosts,
+    /// Those that stand still beside the container.
+    pub(super) circle: Option<&'p Circle>,
+}
+
+impl Contents<'_> {
+    /// Saves all that cannot wait until the tasks run again: the contents of the mounts, and those
+    /// of files that go into the images; and makes sure that others have stood still until then.
+    ///
+    /// # Errors
+    /// Phase capture; what was written stays in `image_dir`.
+    pub(super) fn capture(&self, image_dir: &Path) -> Result<Saved, PhaseError> {
+        Phase::Capture.run(|| -> Result<Saved, BoxError> {
+            let saved = Saved {
+                mounts: self.mounts.capture(image_dir)?,
+                ghosts: self.ghosts.capture(&self.tasks.init, image_dir)?,
+            };
+            self.circle.map_or(Ok(()), Circle::confirm)?;
+            Ok(saved)
+        })
+    }
+
+    /// Makes a checkpoint of the images that CRIU has finished in `image_dir`, for tasks that are
+    /// still frozen or have ended: saves the contents, holds everything against the plan, and
+    /// writes the manifest.
+    ///
+    /// # Errors
+    /// Phase capture, reconcile or seal; what was written stays in `image_dir`, without a manifest.
+    pub(super) fn complete(
+        &self,
+        plan: &RemapPlan,
+        image_dir: &Path,
+        facts: &Facts,
+    ) -> Result<(), PhaseError> {
+        let saved = self.capture(image_dir)?;
+        seal(plan, &saved, image_dir, facts, self.circle)
+    }
 }

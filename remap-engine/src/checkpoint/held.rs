@@ -5,15 +5,15 @@ use std::path::PathBuf;
 use std::sync::Mutex;
 use std::time::Duration;
 
+use super::frozen::Contents;
 use super::prepare::Prepared;
-use super::{CheckpointRequest, Dumper, Facts, FrozenTasks, Saved, complete};
-use crate::contents::CarriedMounts;
+use super::{CheckpointRequest, Dumper, Facts, Saved};
 use crate::criu::config::{self, DumpSettings};
 use crate::criu::running;
-use crate::ghosts::Ghosts;
 use crate::hold::{Hold, Verdict};
 use crate::phase::{BoxError, Phase, PhaseError};
 use crate::plan::RemapPlan;
+use crate::together::Circle;
 use crate::{time_limit, watchdog};
 
 #[derive(Debug, thiserror::Error)]
@@ -30,6 +30,7 @@ pub(super) fn dump(
     hold: Hold,
     dumper: &dyn Dumper,
     plan: &RemapPlan,
+    circle: Option<&Circle>,
 ) -> Result<Held, PhaseError> {
     let tasks = &prepared.tasks;
     let mounts = tasks.open(plan)?;
@@ -38,6 +39,7 @@ pub(super) fn dump(
         tasks,
         mounts: &mounts,
         ghosts: &ghosts,
+        circle,
     };
     let limit = prepared.limit;
     let script = hold.script();
@@ -140,13 +142,6 @@ pub(super) enum Held {
     Captured(Saved),
 }
 
-/// What is to be saved while CRIU is held.
-struct Contents<'p> {
-    tasks: &'p FrozenTasks,
-    mounts: &'p CarriedMounts,
-    ghosts: &'p Ghosts,
-}
-
 /// What is done while CRIU is held and all tasks are frozen: all of it if the tasks end with the
 /// dump, else only what cannot wait until they run again.
 fn while_held(
@@ -155,17 +150,12 @@ fn while_held(
     plan: &RemapPlan,
     contents: &Contents<'_>,
 ) -> Result<Held, PhaseError> {
-    let Contents {
-        tasks,
-        mounts,
-        ghosts,
-    } = contents;
     let dir = &request.image_dir;
     if request.exit {
-        complete(tasks, plan, mounts, ghosts, dir, facts)?;
+        contents.complete(plan, dir, facts)?;
         Ok(Held::Complete)
     } else {
-        Ok(Held::Captured(tasks.capture(mounts, ghosts, dir)?))
+        Ok(Held::Captured(contents.capture(dir)?))
     }
 }
 

@@ -16,6 +16,7 @@ use crate::scan::Scan;
 use crate::terms::Terms;
 use crate::time_limit;
 use crate::tmpfs_lock::TmpfsLocks;
+use crate::together::Circle;
 use crate::workdir::WorkDir;
 
 /// What is known and made before the tasks are frozen. Dropping it removes the images, unless they
@@ -87,6 +88,15 @@ impl Prepared {
         let holder = bundle.path.display().to_string();
         let limit = (self.limit, &time_limit::DUMP);
         Ok(TmpfsLocks::take(devices, &holder, limit)?)
+    }
+
+    /// The containers that stand still beside this one and share files with it.
+    ///
+    /// # Errors
+    /// The processes cannot be listed.
+    pub(super) fn circle(&self, plan: &RemapPlan) -> Result<Option<Circle>, BoxError> {
+        let FrozenTasks { bundle, init } = &self.tasks;
+        Ok(Circle::of(bundle, init, plan)?)
     }
 
     /// Decides what happens with each file, and refuses what cannot be checkpointed as intended.

@@ -1,16 +1,19 @@
 //! Makes a checkpoint complete.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use super::Saved;
 use crate::contents::{self, CapturedMount};
 use crate::criu::files;
-use crate::manifest::{CarriedMount, DumpOptions, Manifest};
+use crate::manifest::{CarriedMount, DumpOptions, FileSystem, Manifest};
+use crate::mountmap::Mount;
 use crate::phase::{BoxError, Phase, PhaseError};
 use crate::plan::{PLAN_FILE, RemapPlan};
 use crate::private;
 use crate::reconcile;
+use crate::together::Circle;
 
 /// What every dump writes.
 const INVENTORY: &str = "inventory.img";
@@ -61,6 +64,7 @@ pub(super) fn seal(
     saved: &Saved,
     dir: &Path,
     facts: &Facts,
+    circle: Option<&Circle>,
 ) -> Result<(), PhaseError> {
     Phase::Reconcile.run(|| -> Result<(), BoxError> {
         expect_images(dir)?;
@@ -73,23 +77,40 @@ pub(super) fn seal(
     })?;
     Phase::Seal.run(|| -> Result<(), BoxError> {
         private::write(&dir.join(PLAN_FILE), &plan.to_json()?)?;
-        let carried = saved.mounts.iter().flat_map(carried_mounts).collect();
+        let carried = saved.mounts.iter().map(|one| carried_mounts(one, circle));
+        let carried = carried.collect::<io::Result<Vec<_>>>()?.concat();
         let Facts { versions, options } = facts.clone();
         let mut manifest = Manifest::build(dir, versions, options, carried)?;
         manifest.ghosts.clone_from(&saved.ghosts);
+        manifest.together = circle.map(|circle| circle.together().clone());
         manifest.write(dir)?;
         Ok(())
     })
 }
 
-fn carried_mounts(one: &CapturedMount) -> impl Iterator<Item = CarriedMount> {
-    one.mounts.iter().map(|mount| CarriedMount {
+fn carried_mounts(one: &CapturedMount, circle: Option<&Circle>) -> io::Result<Vec<CarriedMount>> {
+    let mut mounts = Vec::new();
+    for mount in &one.mounts {
+        mounts.push(carried_mount(one, mount, circle)?);
+    }
+    Ok(mounts)
+}
+
+fn carried_mount(
+    one: &CapturedMount,
+    mount: &Mount,
+    circle: Option<&Circle>,
+) -> io::Result<CarriedMount> {
+    let shared = circle.map(|circle| circle.shared(mount.device));
+    Ok(CarriedMount {
         destination: mount
             .asked_for
             .clone()
             .unwrap_or_else(|| mount.destination.clone()),
         archive: one.archive.clone(),
         partial: one.partial,
+        origin: Some(FileSystem::here(mount.device)?),
+        shared: shared.unwrap_or_default(),
         fs_options: mount.fs_options.split(',').map(str::to_owned).collect(),
         bytes: one.captured.totals.data_bytes,
         entries: one.captured.totals.entries,

@@ -13,6 +13,8 @@ fn build(dir: &Path) -> Manifest {
         ..DumpOptions::default()
     };
     let mount = CarriedMount {
+        origin: None,
+        shared: Default::default(),
         partial: false,
         destination: Path::new(std::ffi::OsStr::from_bytes(b"/dev/sh\xffm")).to_owned(),
         archive: "shm.tar".to_owned(),

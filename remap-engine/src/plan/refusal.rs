@@ -3,6 +3,7 @@
 mod obstacle;
 mod policy;
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -11,8 +12,9 @@ use super::{Decision, FilePlan, RemapPlan};
 use crate::criu::version::CriuVersion;
 use crate::intent::{Intent, LOSE_EXEC_SESSIONS};
 use crate::mountmap::{Mount, MountClass};
-use crate::ownership::OtherUser;
+use crate::ownership::{Along, OtherUser};
 use crate::policy::MOUNTS;
+use crate::together::MOVES_WITH;
 
 /// The first CRIU that runs the action scripts of a configuration file for runc, too.
 const SCRIPTS_SINCE: CriuVersion = CriuVersion::new(3, 19);
@@ -94,8 +96,9 @@ impl RemapPlan {
             return None;
         }
         let holds = |user: &&OtherUser| shared.iter().any(|file| file.inode == user.inode);
-        let others = others.iter().filter(holds).map(ToString::to_string);
-        let others: Vec<String> = others.collect();
+        let in_the_way = |user: &&OtherUser| user.along != Along::Stopped;
+        let users: Vec<&OtherUser> = others.iter().filter(holds).filter(in_the_way).collect();
+        let others: Vec<String> = users.iter().map(ToString::to_string).collect();
         let own: Vec<String> = shared.iter().map(|file| file.held()).collect();
         Some(Refusal {
             what: format!(
@@ -106,7 +109,8 @@ impl RemapPlan {
                 others.join(", ")
             ),
             remedy: format!(
-                "stop them, or let them use files of their own, or set the annotation {MOUNTS}={}=ghost: the container then takes along copies of its own, and shares them with nobody any more",
+                "{}; or set the annotation {MOUNTS}={}=ghost: the container then takes along copies of its own, and shares them with nobody any more",
+                shared_remedy(&users),
                 crate::text::escape(mount.destination.as_os_str())
             ),
         })
@@ -125,6 +129,28 @@ impl RemapPlan {
             ),
             remedy: format!("use CRIU {SCRIPTS_SINCE} or newer, or another policy"),
         })
+    }
+}
+
+/// What to do about users of the same files, who are named by their containers where that is known.
+fn shared_remedy(users: &[&OtherUser]) -> String {
+    let of = |along: Along| {
+        let users = users.iter().filter(|user| user.along == along);
+        let ids: BTreeSet<&str> = users.filter_map(|user| user.container.as_deref()).collect();
+        ids.into_iter().collect::<Vec<_>>().join(", ")
+    };
+    let (running, elsewhere, others) = (of(Along::Runs), of(Along::Elsewhere), of(Along::No));
+    let strangers = users.iter().any(|user| user.container.is_none());
+    if !elsewhere.is_empty() {
+        format!("bind the same directory in {elsewhere}, which is to move along")
+    } else if strangers || (running.is_empty() && others.is_empty()) {
+        "stop them, or let them use files of their own".into()
+    } else if others.is_empty() {
+        format!("pause {running}, which moves along, and keep it paused until all are saved")
+    } else {
+        format!(
+            "stop them, let them use files of their own, or move the containers together: name {others} in the annotation {MOVES_WITH}, and pause all of them"
+        )
     }
 }
 

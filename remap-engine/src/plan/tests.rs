@@ -344,6 +344,7 @@ fn of_a_shared_tmpfs_the_containers_own_inodes_are_carried() {
 /// Others, by pid, hold inodes of the tmpfs on `/dev/shm`.
 fn share(scan: &mut Scan, others: &[(i32, u64)]) {
     let user = |(pid, inode): &(i32, u64)| OtherUser {
+        along: Default::default(),
         pid: *pid,
         command: "postgres".into(),
         cgroup: "/default/other".into(),

@@ -50,6 +50,8 @@ impl Ground {
         let dir = std::fs::File::open(source.path()).unwrap();
         let captured = carry::capture(dir.as_fd(), out).unwrap();
         let mount = CarriedMount {
+            origin: None,
+            shared: Default::default(),
             partial,
             destination: "/dev/shm".into(),
             archive: archive_name(0),
@@ -176,7 +178,8 @@ fn a_restore_whose_process_was_killed_is_taken_back() {
     let bundle = Bundle::load(&ground.request().bundle).unwrap();
     let manifest = verify(&ground.request()).unwrap().unwrap();
     let places = fit::fit(&bundle, &manifest.mounts).unwrap();
-    std::mem::forget(populate_all(&ground.request(), &work, &places).unwrap());
+    let alone = Companions::expect(&bundle, None, &places).unwrap();
+    std::mem::forget(populate_all(&ground.request(), &work, &places, &alone).unwrap());
     assert_eq!(ground.contents(), "carried");
     recover(&ground.request().bundle).unwrap();
     assert_eq!(ground.contents(), "old");

@@ -3,11 +3,14 @@
 
 use std::{
     path::PathBuf,
-    sync::{Arc, atomic::AtomicBool},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU32},
+    },
 };
 
 use containerd_shim_protos::api::{CreateTaskRequest, CreateTaskResponse};
-use remap_engine::{policy::Policy, time_limit};
+use remap_engine::{policy::Policy, time_limit, together};
 
 use crate::{
     bundle::{self, Bundle},
@@ -100,6 +103,8 @@ fn prepare(shim: &Shim, request: &CreateTaskRequest) -> Result<Container, TaskEr
         shares_pid_namespace: bundle::shares_pid_namespace(&config),
         freeze_limit: time_limit::FREEZE.of(&adopted)?,
         pause_unseen: AtomicBool::new(false),
+        pauses_nest: together::is_declared(&adopted),
+        further_pauses: AtomicU32::new(0),
         machine: Machine::created(),
         init: Process::new(String::new(), stdio),
         execs: std::sync::Mutex::default(),

@@ -62,6 +62,7 @@ mod mount_namespace;
 mod obstacles;
 mod plain;
 mod plan;
+mod pod;
 mod policy;
 mod procfs;
 mod refusal;
@@ -73,6 +74,7 @@ mod shm;
 mod skips;
 mod stage;
 mod stock;
+mod together;
 mod user_conf;
 mod user_namespace;
 mod workload;
@@ -96,6 +98,7 @@ const SCENARIOS: &[&[Scenario]] = &[
     in_use::SCENARIOS,
     shared::SCENARIOS,
     ghosts::SCENARIOS,
+    together::SCENARIOS,
     leave_running::SCENARIOS,
     exit::SCENARIOS,
     refusal::SCENARIOS,

@@ -24,6 +24,7 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     })
     .runtimes(REMAP),
     Scenario::new("shared::pod", pod).runtimes(REMAP),
+    Scenario::new("shared::rollback", rollback).runtimes(REMAP),
 ];
 
 const REMAP: &[Runtime] = &[Runtime::Remap];
@@ -53,6 +54,27 @@ fn beside_others(context: &Context, name: &'static str) -> Result<()> {
     a_shm.expect_no_leftovers()?;
     a.remove(ID)?;
     neighbours.into_iter().try_for_each(Neighbour::expect_same)
+}
+
+/// On the host of the checkpoint, where the container has left its files and changed them.
+fn rollback(context: &Context) -> Result<()> {
+    const IMAGE: &str = "remap.test/rolled-back:1";
+    let (a, shm) = (context.ctr(), Shm::mount(context.a(), ID)?);
+    let neighbour = Neighbour::start(context.a(), &shm)?;
+    let workload = Workload::start(context, &shm, "hard-links")?;
+    let before = workload.probe(&a)?;
+    let names = shm.names()?;
+    a.checkpoint(ID, IMAGE)?;
+    a.remove(ID)?;
+    context
+        .a()
+        .shell(&format!("cd {} && echo changed >>link-a", shm.path()))?;
+    a.restore(ID, IMAGE)?;
+    workload.expect_same(&a, &before)?;
+    shm.expect_names(&names)?;
+    a.remove(ID)?;
+    a.remove_image(IMAGE)?;
+    neighbour.expect_same()
 }
 
 /// Two containers with one tmpfs, each with a file that has lost the name by which it is open: CRIU

@@ -68,7 +68,10 @@ fn what_was_saved_takes_the_place_of_what_became_of_it_and_gives_it_back() {
     assert_eq!(names, expected.map(PathBuf::from));
     let inode = |name: &str| fs::metadata(ground.source().join(name)).unwrap().ino();
     assert_eq!(inode("dir/a"), inode("b"));
-    assert_eq!((read("b"), read("theirs")), (b"saved".into(), b"theirs, too".into()));
+    assert_eq!(
+        (read("b"), read("theirs")),
+        (b"saved".into(), b"theirs, too".into())
+    );
     ground.assert_clean();
 }
 
