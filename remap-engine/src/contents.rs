@@ -1,5 +1,7 @@
 //! Captures the contents of all carried mounts of a frozen container.
 
+mod nested;
+
 use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::io;
@@ -21,7 +23,8 @@ use crate::scan::{self, ScanError};
 /// The contents of one carried file system.
 #[derive(Debug)]
 pub struct CapturedMount {
-    /// The mounts that show it: two binds of one directory are one archive.
+    /// The mounts that show it, or a part of it: two binds of one directory are one archive, as are
+    /// those of a directory and of one in it. The first shows all of it.
     pub mounts: Vec<Mount>,
     /// Name of the archive in the image directory.
     pub archive: String,
@@ -215,13 +218,16 @@ impl CarriedMounts {
         Ok((done, split))
     }
 
-    /// Each directory that is carried, once: all mounts that show it, and the first of them.
+    /// Each directory that is carried, once: all mounts that show it or one in it, and the first of
+    /// them, which shows all.
     fn directories(&self) -> Vec<(Vec<&Mount>, &CarriedMount)> {
         let mut directories: Vec<(Vec<&Mount>, &CarriedMount)> = Vec::new();
-        for one in &self.0 {
+        let mut carried: Vec<&CarriedMount> = self.0.iter().collect();
+        carried.sort_by_key(|one| one.mount.root.components().count());
+        for one in carried {
             let mount = &one.mount;
-            let same = |(_, first): &&mut (_, &CarriedMount)| first.mount.shows_same_as(mount);
-            match directories.iter_mut().find(same) {
+            let shows = |(_, first): &&mut (_, &CarriedMount)| first.saves_all_of(one);
+            match directories.iter_mut().find(shows) {
                 Some((mounts, _)) => mounts.push(mount),
                 None => directories.push((vec![mount], one)),
             }
@@ -236,7 +242,7 @@ impl CarriedMounts {
 struct Uncovered {
     root: OwnedFd,
     /// The copy of the mount that `root` is in; it lives as long as this.
-    _copy: Option<OwnedFd>,
+    copy: Option<OwnedFd>,
 }
 
 impl Uncovered {
@@ -246,18 +252,18 @@ impl Uncovered {
         match copy_of(mount, &dir) {
             Ok(Some((root, copy))) => Self {
                 root,
-                _copy: Some(copy),
+                copy: Some(copy),
             },
             Ok(None) => Self {
                 root: dir,
-                _copy: None,
+                copy: None,
             },
             Err(error) => {
                 let destination = mount.destination.display();
                 tracing::warn!(%destination, %error, "mount points on a carried mount are left out");
                 Self {
                     root: dir,
-                    _copy: None,
+                    copy: None,
                 }
             }
         }
@@ -310,14 +316,11 @@ fn check_whole(done: &[CapturedMount]) -> Result<(), Split> {
 pub fn names(done: &[CapturedMount]) -> CarriedNames {
     let mut names = CarriedNames::new();
     for one in done {
-        let paths: HashSet<PathBuf> = one
-            .captured
-            .entries
-            .iter()
-            .map(|entry| entry.path.clone())
-            .collect();
         for mount in &one.mounts {
-            names.insert(mount.id, paths.clone());
+            let below = one.shown_by(mount);
+            let paths = one.captured.entries.iter();
+            let paths = paths.filter_map(|entry| entry.path.strip_prefix(&below).ok());
+            names.insert(mount.id, paths.map(Path::to_owned).collect());
         }
     }
     names

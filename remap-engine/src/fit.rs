@@ -5,7 +5,9 @@ use std::io;
 use std::path::PathBuf;
 
 use nix::sys::statfs::{TMPFS_MAGIC, statfs};
-use rustix::fs::{AtFlags, FileType, Statx, StatxAttributes, StatxFlags};
+use rustix::fs::{
+    AtFlags, FileType, Mode, OFlags, ResolveFlags, Statx, StatxAttributes, StatxFlags,
+};
 
 use crate::bundle::Bundle;
 use crate::manifest::{CarriedMount, FileSystem};
@@ -103,22 +105,43 @@ pub enum FitError {
 /// See [`FitError`].
 pub fn fit(bundle: &Bundle, carried: &[CarriedMount]) -> Result<Vec<Place>, FitError> {
     let mut places: Vec<Place> = Vec::new();
-    for mount in carried {
+    let (parts, whole): (Vec<_>, Vec<_>) = carried.iter().partition(|mount| is_part(mount));
+    for mount in whole.into_iter().chain(parts) {
         let place = place_of(bundle, mount)?;
         let known = places.iter().find(|known| known.archive == place.archive);
         match known {
             None => places.push(place),
-            Some(known) if (known.device, known.inode) == (place.device, place.inode) => {}
+            Some(known) if is_below(known, mount, &place) => {}
             Some(known) => {
                 return Err(FitError::Apart {
                     destination: mount.destination.clone(),
                     host_path: place.source,
-                    expected: known.source.clone(),
+                    expected: known.source.join(&mount.below).components().collect(),
                 });
             }
         }
     }
     Ok(places)
+}
+
+/// Whether a mount shows only a directory of its archive.
+fn is_part(mount: &CarriedMount) -> bool {
+    !mount.below.as_os_str().is_empty()
+}
+
+/// Whether the source of a mount is the directory that it shows of its archive. One that the archive
+/// will make is a directory already, since it is a source.
+fn is_below(whole: &Place, mount: &CarriedMount, place: &Place) -> bool {
+    let beneath = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let look = || -> rustix::io::Result<Statx> {
+        let mut dir = rustix::fs::open(&whole.source, flags, Mode::empty())?;
+        if is_part(mount) {
+            dir = rustix::fs::openat2(dir, &mount.below, flags, Mode::empty(), beneath)?;
+        }
+        rustix::fs::statx(dir, "", AtFlags::EMPTY_PATH, StatxFlags::BASIC_STATS)
+    };
+    look().is_ok_and(|stat| (device_of(&stat), stat.stx_ino) == (place.device, place.inode))
 }
 
 fn place_of(bundle: &Bundle, mount: &CarriedMount) -> Result<Place, FitError> {
@@ -174,6 +197,7 @@ mod tests {
 
     fn carried(destination: &str) -> CarriedMount {
         CarriedMount {
+            below: "".into(),
             origin: None,
             shared: Default::default(),
             destination: destination.into(),
@@ -207,6 +231,35 @@ mod tests {
         let places = fit_to(&[("/dev/shm", dir.path()), ("/shm2", dir.path())]).unwrap();
         assert_eq!(places.len(), 1);
         assert!(!places[0].whole);
+    }
+
+    #[test]
+    fn a_part_of_what_is_carried_has_to_be_that_part_here() {
+        let dir = tempfile::tempdir_in("/dev/shm").unwrap();
+        let path = |name: &str| dir.path().join(name);
+        std::fs::create_dir(path("part")).unwrap();
+        std::fs::create_dir(path("other")).unwrap();
+        let bundle = |part: &str| Bundle {
+            path: "/b".into(),
+            mounts: [("/part", path(part)), ("/dev/shm", path(""))]
+                .map(|(destination, source)| crate::bundle::BundleMount {
+                    destination: destination.into(),
+                    bind_source: Some(source),
+                    recursive: true,
+                })
+                .into(),
+            annotations: Default::default(),
+        };
+        let part = CarriedMount {
+            below: "part".into(),
+            ..carried("/part")
+        };
+        let mounts = [part, carried("/dev/shm")];
+        let places = fit(&bundle("part"), &mounts).unwrap();
+        assert_eq!(places.len(), 1);
+        assert_eq!(places[0].source, path(""));
+        let error = fit(&bundle("other"), &mounts).unwrap_err();
+        assert!(error.to_string().contains(path("part").to_str().unwrap()));
     }
 
     #[test]

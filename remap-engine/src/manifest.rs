@@ -97,6 +97,9 @@ pub struct CarriedMount {
     pub destination: PathBuf,
     /// Name of the archive in the image directory.
     pub archive: String,
+    /// The directory of the archive that it shows, if that is not all of it.
+    #[serde(default, with = "crate::text")]
+    pub below: PathBuf,
     /// Only the container's own files are in it: others shared the file system.
     #[serde(default)]
     pub partial: bool,

@@ -204,6 +204,12 @@ fn a_manifest_is_as_described() {
         partial: true,
         destination: "/dev/shm".into(),
         archive: "remap-mount-0.tar".to_owned(),
+        origin: Some(FileSystem {
+            boot: "b".to_owned(),
+            device: Device { major: 0, minor: 9 },
+        }),
+        shared: vec![],
+        below: None,
         fs_options: vec!["size=65536k".to_owned()],
         bytes: 3,
         entries: 2,

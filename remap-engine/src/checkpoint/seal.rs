@@ -108,6 +108,7 @@ fn carried_mount(
             .clone()
             .unwrap_or_else(|| mount.destination.clone()),
         archive: one.archive.clone(),
+        below: one.shown_by(mount),
         partial: one.partial,
         origin: Some(FileSystem::here(mount.device)?),
         shared: shared.unwrap_or_default(),

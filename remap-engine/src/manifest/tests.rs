@@ -13,6 +13,7 @@ fn build(dir: &Path) -> Manifest {
         ..DumpOptions::default()
     };
     let mount = CarriedMount {
+        below: "".into(),
         origin: None,
         shared: Default::default(),
         partial: false,

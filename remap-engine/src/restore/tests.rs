@@ -50,6 +50,7 @@ impl Ground {
         let dir = std::fs::File::open(source.path()).unwrap();
         let captured = carry::capture(dir.as_fd(), out).unwrap();
         let mount = CarriedMount {
+            below: "".into(),
             origin: None,
             shared: Default::default(),
             partial,

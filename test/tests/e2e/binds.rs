@@ -15,6 +15,7 @@ use crate::scenario::Scenario;
 pub(crate) const SCENARIOS: &[Scenario] = &[
     Scenario::new("binds::directories_of_run", directories_of_run).runtimes(REMAP),
     Scenario::new("binds::nested", nested).runtimes(REMAP),
+    Scenario::new("binds::whole_and_part", whole_and_part).runtimes(REMAP),
 ];
 
 const REMAP: &[Runtime] = &[Runtime::Remap];
@@ -81,6 +82,34 @@ fn nested(context: &Context) -> Result<()> {
         .bind("/run/remap-binds/conf", "/dev/shm/file.conf")
         .mount("type=tmpfs,src=tmpfs,dst=/dev/shm/own");
     let expected = "outer\ninner\nown\nconf\nfile.conf\ninner\nouter\nown\n751";
+    moves(context, run.shell(WORKLOAD), LOOK, expected)?;
+    context.ctr_on_b().remove(ID)
+}
+
+/// A directory of what is bound is bound a second time, once upon itself and once elsewhere, and a
+/// file has names inside and outside of it.
+fn whole_and_part(context: &Context) -> Result<()> {
+    const WORKLOAD: &str = "exec 3<>/part/held; echo held >&3; ln /whole/sub/held /whole/link; \
+                            exec 4</dev/shm/sub/held; touch /ready; while :; do sleep 0.1; done";
+    const LOOK: &str = "same() { [ $(stat -L -c %i $1) = $(stat -L -c %i $2) ] && echo same; }; \
+                        cat /dev/shm/link; same /proc/1/fd/3 /dev/shm/link; \
+                        same /proc/1/fd/4 /part/held; same /part/held /dev/shm/sub/held; \
+                        stat -c %h /part/held; ls /dev/shm /part";
+    let _directories = [
+        Directories::make(context.a())?,
+        Directories::make(context.b())?,
+    ];
+    for host in [context.a(), context.b()] {
+        host.shell("mkdir /run/remap-binds/shm/sub")?;
+    }
+    let run = context
+        .ctr()
+        .run(context.runtime(), BUSYBOX_IMAGE, ID)
+        .bind("/run/remap-binds/shm", "/dev/shm")
+        .bind("/run/remap-binds/shm", "/whole")
+        .bind("/run/remap-binds/shm/sub", "/dev/shm/sub")
+        .bind("/run/remap-binds/shm/sub", "/part");
+    let expected = "held\nsame\nsame\nsame\n2\n/dev/shm:\nlink\nsub\n\n/part:\nheld";
     moves(context, run.shell(WORKLOAD), LOOK, expected)?;
     context.ctr_on_b().remove(ID)
 }

@@ -121,19 +121,20 @@ fn shared(context: &Context) -> Result<()> {
     ctr.remove(ID)
 }
 
-/// A tmpfs that is bound whole, and a part of it again.
+/// Two parts of a tmpfs, and a file with a name in each.
 fn split(context: &Context) -> Result<()> {
     let (ctr, shm) = (context.ctr(), Shm::mount(context.a(), ID)?);
-    let part = shm.file("part");
-    context
-        .a()
-        .shell(&format!("mkdir {part} && touch {part}/file"))?;
+    let other = Shm::mount(context.a(), "parts")?;
+    let [one, two] = ["one", "two"].map(|name| other.file(name));
+    context.a().shell(&format!(
+        "mkdir {one} {two} && touch {one}/file && ln {one}/file {two}/file"
+    ))?;
     Workload::start_by(context, &shm, "sem-creator-first", |run| {
-        run.bind(&part, "/part")
+        run.bind(&one, "/one").bind(&two, "/two")
     })?;
     let parts = [
-        "on /part",
-        "on /dev/shm",
+        "on /one",
+        "on /two",
         "would become two files",
         "WOULD BE REFUSED",
     ];
