@@ -7,8 +7,9 @@
 //! becomes a client of the ghost.
 
 mod attribute;
+mod attributes;
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
@@ -27,6 +28,7 @@ use crate::process::{IdMap, Process, ProcessError, device_of};
 use crate::scan::{self, ScanError};
 
 pub use self::attribute::Unattributed;
+pub use self::attributes::{GhostAttributes, GhostTime, GhostXattr};
 
 /// An inode that is in the images.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -44,6 +46,9 @@ pub struct GhostFile {
     /// The directories in which these are, below the mount point, those above first.
     #[serde(default)]
     pub directories: Vec<GhostDirectory>,
+    /// What the image cannot hold of it.
+    #[serde(default)]
+    pub attributes: GhostAttributes,
     /// Length of the file in bytes.
     pub size_bytes: u64,
     /// Bytes of data in the image, without holes.
@@ -209,7 +214,8 @@ impl Ghosts {
             return Ok(Vec::new());
         }
         let files = files::read(dir)?;
-        let seen = files.iter().map(|file| see(root, dir, file));
+        let on_it = |file: &&DumpedFile| file.mount_id.is_some_and(|id| self.mounts.contains(&id));
+        let seen = files.iter().filter(on_it).map(|file| see(root, dir, file));
         let seen: Vec<Seen> = seen.collect::<Result<_, _>>()?;
         let plans: Vec<FilePlan> = self.wanted.iter().map(|one| one.file.clone()).collect();
         let found = attribute(&seen, &plans, &self.mounts).map_err(GhostsError::Unattributed)?;
@@ -217,31 +223,36 @@ impl Ghosts {
             path: dir.to_owned(),
             source,
         })?;
+        let mut clients_of: Vec<Vec<&DumpedFile>> = vec![Vec::new(); self.wanted.len()];
+        for file in &files {
+            let index = found.get(&file.id);
+            let clients = index.and_then(|index| clients_of.get_mut(*index));
+            clients.into_iter().for_each(|clients| clients.push(file));
+        }
         let ids = root.id_maps()?;
         let mut done = Vec::new();
         let mut clients = BTreeMap::new();
-        for ((index, wanted), id) in self.wanted.iter().enumerate().zip(first_id..) {
-            let own = files
-                .iter()
-                .filter(|file| found.get(&file.id) == Some(&index));
-            let own: Vec<&DumpedFile> = own.collect();
-            let written = wanted.write(&dir.join(ghost::file_name(id)), &ids)?;
+        for ((wanted, own), id) in self.wanted.iter().zip(clients_of).zip(first_id..) {
+            let (written, attributes) = wanted.write(&dir.join(ghost::file_name(id)), &ids)?;
             wanted.check(&written, &own)?;
             clients.extend(own.iter().map(|file| (file.id, id)));
-            done.push((wanted, id, written));
+            done.push((wanted, id, written, attributes));
         }
         if clients.is_empty() {
             return Ok(Vec::new());
         }
         let first = remap::make_ghosts(dir, &clients)?;
+        let by_id: HashMap<u32, &DumpedFile> = files.iter().map(|file| (file.id, file)).collect();
         let beside = |id: u32| {
             let client = first.get(&id)?;
-            files.iter().find(|file| file.id == *client)
+            by_id.get(client).copied()
         };
-        let record = |(wanted, id, written): (&Wanted, u32, WrittenGhost)| {
-            Some(wanted.record(id, beside(id)?, written))
-        };
-        Ok(done.into_iter().filter_map(record).collect())
+        let mut records = Vec::new();
+        for (wanted, id, written, attributes) in done {
+            let client = beside(id);
+            records.extend(client.map(|client| wanted.record(id, client, written, attributes)));
+        }
+        Ok(records)
     }
 }
 
@@ -307,10 +318,18 @@ impl Wanted {
         })
     }
 
-    fn write(&self, path: &Path, ids: &(IdMap, IdMap)) -> Result<WrittenGhost, GhostsError> {
+    fn write(
+        &self,
+        path: &Path,
+        ids: &(IdMap, IdMap),
+    ) -> Result<(WrittenGhost, GhostAttributes), GhostsError> {
         let file = self.open()?;
-        let written = ghost::write(path, Format::V1_1, file.as_fd(), ids);
-        written.map_err(|source| GhostsError::Ghost {
+        let write = || {
+            let attributes = GhostAttributes::of(file.as_fd()).map_err(GhostError::Read)?;
+            let written = ghost::write(path, Format::V1_1, file.as_fd(), ids)?;
+            Ok((written, attributes))
+        };
+        write().map_err(|source| GhostsError::Ghost {
             inode: self.file.inode,
             destination: self.mount.destination.clone(),
             source,
@@ -345,7 +364,13 @@ impl Wanted {
         })
     }
 
-    fn record(&self, id: u32, client: &DumpedFile, written: WrittenGhost) -> GhostFile {
+    fn record(
+        &self,
+        id: u32,
+        client: &DumpedFile,
+        written: WrittenGhost,
+        attributes: GhostAttributes,
+    ) -> GhostFile {
         let mount = &self.mount;
         let path = Path::new("/").join(&client.path);
         let beside = path.strip_prefix(&mount.destination).unwrap_or(&path);
@@ -358,6 +383,7 @@ impl Wanted {
             beside: beside.to_owned(),
             names: self.names.iter().cloned().map(GhostName).collect(),
             directories: self.directories.clone(),
+            attributes,
             size_bytes: written.size_bytes,
             data_bytes: written.data_bytes,
         }

@@ -3,8 +3,8 @@
 //! CRIU makes a ghost beside the path of its first client, as `PATH.cr.ID.ghost`, opens it for each
 //! client by a name that is gone right after, and removes the ghost when all tasks are restored. In
 //! between it runs its `post-restore` script (CRIU `restore_root_task`, `create_ghost`): that is the
-//! only moment at which the inode has a name, by which it can be linked. CRIU is held then, and all
-//! names are made.
+//! only moment at which the inode has a name, by which it can be linked. CRIU is held then, all names
+//! are made, and the ghosts get what CRIU's images cannot hold of them.
 //!
 //! The names were found free before anything was touched. A note says what is to be made, so that a
 //! restore that fails, or whose process is killed, takes back its names and no others: those that
@@ -77,6 +77,7 @@ impl Relink {
                 id: ghost.id,
                 beside: ghost.beside.clone(),
                 names: ghost.names.clone(),
+                attributes: ghost.attributes.clone(),
                 missing,
                 inode: None,
             };
@@ -114,13 +115,10 @@ impl Relink {
         Ok(())
     }
 
-    /// Whether CRIU has to be held, so that names can be made.
+    /// Whether CRIU has to be held for it.
     #[must_use]
-    pub fn has_names(&self) -> bool {
-        self.note
-            .ghosts()
-            .iter()
-            .any(|ghost| !ghost.names.is_empty())
+    pub fn is_needed(&self) -> bool {
+        !self.note.ghosts().is_empty()
     }
 
     /// Makes the names, while CRIU is held and its ghosts are there.
@@ -129,23 +127,14 @@ impl Relink {
     /// A ghost is missing, or a name cannot be made: somebody else has taken it meanwhile. Names
     /// that were made stay, for [`Relink::rollback`].
     pub fn link(&mut self) -> Result<(), RelinkError> {
-        let mut found = Vec::new();
-        for ghost in self.note.ghosts() {
-            found.push(if ghost.names.is_empty() {
-                None
-            } else {
-                Some(find(ghost)?)
-            });
-        }
-        let inodes = found
-            .iter()
-            .map(|one| one.as_ref().map(|(_, _, inode)| *inode));
+        let found = self.note.ghosts().iter().map(find);
+        let found: Vec<(Place, PathBuf, u64)> = found.collect::<Result<_, _>>()?;
+        let inodes = found.iter().map(|(_, _, inode)| *inode);
         self.note.set_inodes(inodes.collect())?;
-        for (ghost, found) in self.note.ghosts().iter().zip(found) {
-            if let Some((place, path, inode)) = found {
-                for name in &ghost.names {
-                    place.link(&path, &name.0, inode)?;
-                }
+        for (ghost, (place, path, inode)) in self.note.ghosts().iter().zip(found) {
+            place.give(&path, &ghost.attributes)?;
+            for name in &ghost.names {
+                place.link(&path, &name.0, inode)?;
             }
         }
         Ok(())

@@ -12,8 +12,10 @@
 )]
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 
-use remap_engine::manifest::{self, CarriedMount, DumpOptions, Manifest};
+use remap_engine::manifest::{self, CarriedMount, DumpOptions, FileSystem, Manifest};
+use remap_engine::mountinfo::Device;
 use remap_engine::mountmap::{EphemeralReason, Mount};
 use remap_engine::obstacle::Obstacle;
 use remap_engine::plan::{FilePlan, PLAN_SCHEMA, RemapPlan};
@@ -208,8 +210,8 @@ fn a_manifest_is_as_described() {
             boot: "b".to_owned(),
             device: Device { major: 0, minor: 9 },
         }),
-        shared: vec![],
-        below: None,
+        shared: BTreeSet::new(),
+        below: PathBuf::new(),
         fs_options: vec!["size=65536k".to_owned()],
         bytes: 3,
         entries: 2,

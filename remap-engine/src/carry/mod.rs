@@ -43,3 +43,5 @@ pub use origin::Origin;
 pub use populate::{Beside, Mode, Populated, Request, populate};
 pub use survey::sizes;
 pub use undo::{Recovery, recover};
+pub(crate) use xattrs::make as make_xattrs;
+pub(crate) use xattrs::read_own as read_xattrs;

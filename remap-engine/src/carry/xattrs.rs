@@ -42,10 +42,17 @@ pub(super) fn read(path: &Path) -> io::Result<Xattrs> {
     Ok(found)
 }
 
+/// The same without those that a security module gives every inode.
+pub(crate) fn read_own(path: &Path) -> io::Result<Xattrs> {
+    let mut found = read(path)?;
+    found.retain(|(name, _)| !is_label(name));
+    Ok(found)
+}
+
 /// Makes the attributes exactly `wanted` (default ACLs leave others on new inodes).
 ///
 /// After an error some are changed and others are not.
-pub(super) fn make(path: &Path, wanted: &[(OsString, Vec<u8>)]) -> io::Result<()> {
+pub(crate) fn make(path: &Path, wanted: &[(OsString, Vec<u8>)]) -> io::Result<()> {
     for name in names(path)? {
         let keep = is_label(&name) || wanted.iter().any(|(w, _)| *w == name);
         if !keep {

@@ -67,7 +67,7 @@ const OLD_FILES: &str = "reg-files.img";
 pub(in crate::criu) const REMAPS: &str = "remap-fpath.img";
 
 /// Old images have no type: bit 31 of the remap id then means a ghost.
-const OLD_GHOST_BIT: u32 = 1 << 31;
+pub(in crate::criu) const OLD_GHOST_BIT: u32 = 1 << 31;
 
 /// How CRIU will find a file whose name is gone.
 #[derive(Debug, Clone, PartialEq, Eq)]

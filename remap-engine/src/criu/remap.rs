@@ -13,7 +13,7 @@ use std::path::Path;
 
 use prost::Message;
 
-use super::files::{DumpedFile, FILES, REMAPS, Remap, RemapFilePathEntry};
+use super::files::{DumpedFile, FILES, OLD_GHOST_BIT, REMAPS, Remap, RemapFilePathEntry};
 use super::image::{self, Edit, Entries, ImageError, Magic, wire};
 use crate::private;
 
@@ -44,7 +44,9 @@ pub fn unused_ghost_id(dir: &Path, files: &[DumpedFile]) -> io::Result<u32> {
         });
         last = last.max(id.unwrap_or(0));
     }
+    // CRIU counts from 1, and the highest bit had a meaning once.
     last.checked_add(1)
+        .filter(|id| *id < OLD_GHOST_BIT)
         .ok_or_else(|| io::Error::other("there is no ghost id left"))
 }
 

@@ -10,7 +10,7 @@
 //! - its name is, as the kernel shows it, one by which the scan has found that inode held. So a name
 //!   that somebody outside has moved to another inode meanwhile is noticed.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
@@ -68,34 +68,36 @@ pub(super) fn attribute(
     wanted: &[FilePlan],
     mounts: &HashSet<u64>,
 ) -> Result<BTreeMap<u32, usize>, Vec<Unattributed>> {
+    let keys = wanted.iter().map(|plan| (plan.device, plan.inode));
+    let indices: HashMap<(Device, u64), usize> = keys.zip(0..).collect();
     let mut found = BTreeMap::new();
     let mut wrong = Vec::new();
+    let mut own: Vec<Vec<&DumpedFile>> = vec![Vec::new(); wanted.len()];
     let on_it = |seen: &&Seen| seen.file.mount_id.is_some_and(|id| mounts.contains(&id));
-    let mut known: Vec<(usize, &DumpedFile)> = Vec::new();
     for seen in files.iter().filter(on_it) {
         let file = &seen.file;
-        match inode_of(seen, wanted) {
-            Ok(Some(index)) => {
+        let index = seen.inode.and_then(|inode| indices.get(&inode).copied());
+        let plan = index.and_then(|index| wanted.get(index));
+        match (is_one_of(seen, plan), index) {
+            (Ok(true), Some(index)) => {
                 found.insert(file.id, index);
-                known.push((index, file));
+                own.get_mut(index)
+                    .into_iter()
+                    .for_each(|own| own.push(file));
             }
-            Ok(None) => {}
-            Err(what) => wrong.push(Unattributed::File {
+            (Ok(_), _) => {}
+            (Err(what), _) => wrong.push(Unattributed::File {
                 id: file.id,
                 path: file.path.clone(),
                 found: what,
             }),
         }
     }
-    for (index, plan) in wanted.iter().enumerate() {
-        let own = || known.iter().filter(|(other, _)| *other == index);
-        let missing = plan.holders.iter().find(|holder| {
+    for (plan, own) in wanted.iter().zip(&own) {
+        let missing = plan.holders.iter().find(|holder| match holder.by {
             // A description has a file of its own; all else shares one (`fd_id_generate_special`).
-            let mut own = own();
-            match holder.by {
-                UseKind::Fd(_) => !own.any(|(_, file)| is_name_of(file, holder)),
-                _ => own.next().is_none(),
-            }
+            UseKind::Fd(_) => !own.iter().any(|file| is_name_of(file, holder)),
+            _ => own.is_empty(),
         });
         wrong.extend(missing.map(|holder| Unattributed::Holder {
             inode: plan.inode,
@@ -111,30 +113,21 @@ pub(super) fn attribute(
     }
 }
 
-/// The index in `wanted` of what a file is; `None` if it is left as it is.
-fn inode_of(seen: &Seen, wanted: &[FilePlan]) -> Result<Option<usize>, String> {
+/// Whether a file is to become a ghost: whether it is the inode of `plan`, that to which its path
+/// leads. False if it is left as it is.
+fn is_one_of(seen: &Seen, plan: Option<&FilePlan>) -> Result<bool, String> {
     let Seen { file, inode } = seen;
     let is_directory = file
         .mode
         .is_some_and(|mode| FileType::from_raw_mode(mode) == FileType::Directory);
     if is_directory {
-        return Ok(None);
+        return Ok(false);
     }
-    let (device, number) = inode.ok_or("not there any more")?;
-    let is_it = |plan: &FilePlan| (plan.device, plan.inode) == (device, number);
-    match wanted.iter().position(is_it) {
-        Some(index) => {
-            let mut holders = wanted
-                .get(index)
-                .map_or(&[][..], |plan| &plan.holders)
-                .iter();
-            if holders.any(|holder| is_name_of(file, holder)) {
-                Ok(Some(index))
-            } else {
-                Err(format!("inode {number}, which is held by other names"))
-            }
-        }
-        None if matches!(file.remap, Some(Remap::Ghost(_))) => Ok(None),
+    let (_, number) = inode.ok_or("not there any more")?;
+    match plan {
+        Some(plan) if plan.holders.iter().any(|one| is_name_of(file, one)) => Ok(true),
+        Some(_) => Err(format!("inode {number}, which is held by other names")),
+        None if matches!(file.remap, Some(Remap::Ghost(_))) => Ok(false),
         None => Err(format!("inode {number}, which nobody was seen to hold")),
     }
 }

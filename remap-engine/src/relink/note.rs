@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::error::RelinkError;
-use crate::ghosts::{GhostDirectory, GhostName};
+use crate::ghosts::{GhostAttributes, GhostDirectory, GhostName};
 use crate::mountinfo::Device;
 use crate::private;
 
@@ -29,6 +29,8 @@ pub(super) struct NotedGhost {
     pub(super) beside: PathBuf,
     /// The names to be made, below the target.
     pub(super) names: Vec<GhostName>,
+    /// What it is to have besides.
+    pub(super) attributes: GhostAttributes,
     /// The directories that are to be made for them, those above first.
     pub(super) missing: Vec<GhostDirectory>,
     /// The inode that CRIU has made, once it is known.
@@ -86,9 +88,9 @@ impl Note {
     }
 
     /// Notes the inodes of the ghosts, in their order.
-    pub(super) fn set_inodes(&mut self, inodes: Vec<Option<u64>>) -> Result<(), RelinkError> {
+    pub(super) fn set_inodes(&mut self, inodes: Vec<u64>) -> Result<(), RelinkError> {
         for (ghost, inode) in self.contents.ghosts.iter_mut().zip(inodes) {
-            ghost.inode = inode;
+            ghost.inode = Some(inode);
         }
         self.store()
     }

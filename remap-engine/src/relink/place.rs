@@ -1,7 +1,7 @@
 //! A directory on the host in which names are made.
 
 use std::ffi::{OsStr, OsString};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
@@ -10,7 +10,7 @@ use rustix::io::Errno;
 
 use super::error::RelinkError;
 use crate::carry::DirectoryFacts;
-use crate::ghosts::GhostDirectory;
+use crate::ghosts::{GhostAttributes, GhostDirectory};
 use crate::mountinfo::Device;
 use crate::process::device_of;
 
@@ -115,6 +115,24 @@ impl Place {
             Err(Errno::EXIST) => Err(RelinkError::Taken(vec![whole])),
             result => result.map_err(RelinkError::io("make the name", whole)),
         }
+    }
+
+    /// Gives the inode at `path` what its image could not hold.
+    pub(super) fn give(
+        &self,
+        path: &Path,
+        attributes: &GhostAttributes,
+    ) -> Result<(), RelinkError> {
+        let give = || -> std::io::Result<()> {
+            let (directory, name) = self.parent(path)?;
+            let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+            let file = rustix::fs::openat(directory, &name, flags, Mode::empty())?;
+            attributes.give(file.as_fd())
+        };
+        give().map_err(RelinkError::io(
+            "give times and attributes to",
+            self.path.join(path),
+        ))
     }
 
     /// Removes the names in a directory that lead to an inode; that for which `is_last` holds after

@@ -3,7 +3,7 @@ use std::os::unix::fs::MetadataExt;
 use super::*;
 use crate::bundle::BundleMount;
 use crate::carry::DirectoryFacts;
-use crate::ghosts::{GhostDirectory, GhostName};
+use crate::ghosts::{GhostAttributes, GhostDirectory, GhostName, GhostTime};
 
 struct Ground {
     target: tempfile::TempDir,
@@ -63,6 +63,13 @@ fn ghost(id: u32, beside: &str, names: &[&str]) -> GhostFile {
         beside: beside.into(),
         names: names.iter().map(|name| GhostName(name.into())).collect(),
         directories: vec![],
+        attributes: GhostAttributes {
+            modified: GhostTime {
+                seconds: 7,
+                nanoseconds: 123_456_789,
+            },
+            ..GhostAttributes::default()
+        },
         size_bytes: 8,
         data_bytes: 8,
     }
@@ -73,14 +80,17 @@ fn every_name_of_a_ghost_is_made_and_stays() {
     let ground = Ground::new();
     let ghosts = [ghost(26, "a", &["a", "b"]), ghost(27, "z", &[])];
     let mut relink = ground.prepare(&ghosts).unwrap();
-    assert!(relink.has_names());
+    assert!(relink.is_needed());
     let inode = ground.make_ghost("a.cr.1a.ghost");
+    ground.make_ghost("z.cr.1b.ghost");
     relink.link().unwrap();
     // The script may be called twice.
     relink.link().unwrap();
     for name in ["a", "b"] {
         let metadata = std::fs::metadata(ground.path(name)).unwrap();
         assert_eq!((metadata.ino(), metadata.nlink()), (inode, 3));
+        let modified = (metadata.mtime(), metadata.mtime_nsec());
+        assert_eq!(modified, (7, 123_456_789));
     }
     relink.commit().unwrap();
     assert!(!ground.note().exists());

@@ -13,7 +13,7 @@ use crate::workdir::WorkDir;
 /// CRIU has restored the tasks, and did not wait for their names.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "CRIU ended without calling the action script {0}, so that files have no names; use CRIU 3.19 or newer, and no options that keep it from reading its configuration file"
+    "CRIU ended without calling the action script {0}, so that files lack names and attributes; use CRIU 3.19 or newer, and no options that keep it from reading its configuration file"
 )]
 pub(super) struct NotHeld(PathBuf);
 
@@ -26,7 +26,7 @@ pub(super) struct Names<'r> {
 }
 
 impl<'r> Names<'r> {
-    /// Puts our script into CRIU's configuration; `None` if there are no names to be made.
+    /// Puts our script into CRIU's configuration; `None` if there are no ghosts.
     ///
     /// # Errors
     /// It cannot be written; nothing is changed then.
@@ -34,7 +34,7 @@ impl<'r> Names<'r> {
         request: &RestoreRequest,
         relink: &'r mut Relink,
     ) -> Result<Option<Self>, BoxError> {
-        if !relink.has_names() {
+        if !relink.is_needed() {
             return Ok(None);
         }
         let work = WorkDir::of(&request.bundle);

@@ -17,7 +17,8 @@ FIFO_DATA = b"written before the dump"
 
 def kinds():
     """A sparse file of 1 GiB with two names and few pages, a FIFO with data in it, a
-    symbolic link by O_PATH, a small file with odd rights and owner, an empty one."""
+    symbolic link by O_PATH, a small file with odd rights, owner, time and an attribute,
+    an empty one."""
     role = Role("holder")
     sparse = create(f"{SHM}/sparse", b"")
     os.ftruncate(sparse, GIB)
@@ -37,6 +38,8 @@ def kinds():
     small = create(f"{SHM}/small", pattern("small", 12_287), 0o4751)
     os.fchown(small, 1000, 1001)
     os.fchmod(small, 0o4751)
+    os.setxattr(small, "user.note", b"kept \xff")
+    os.utime(small, ns=(1_000_000_007, 1_600_000_000_123_456_789))
     role.uses_fd("small", small)
     chunked = create(f"{SHM}/chunked", pattern("chunked", 12_288), 0o604)
     role.uses_fd("chunked", chunked)
@@ -53,6 +56,10 @@ def kinds():
         return {
             "fifo_pending_bytes": pending[0],
             "link": os.readlink(b"", dir_fd=link).decode(),
+            "small": (
+                {name: os.getxattr(small, name).hex() for name in os.listxattr(small)},
+                os.fstat(small).st_mtime_ns,
+            ),
             "sparse_intact": all(
                 os.pread(fd, PAGE, offset) == pattern(f"{offset}", PAGE)
                 for offset in OFFSETS

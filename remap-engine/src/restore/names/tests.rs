@@ -93,6 +93,7 @@ impl Ground {
             beside: "a".into(),
             names: ["a", "b"].map(|name| GhostName(name.into())).into(),
             directories: vec![],
+            attributes: Default::default(),
             size_bytes: 8,
             data_bytes: 8,
         });
