@@ -54,6 +54,7 @@ mod tests {
                 fs_options: String::new(),
                 asked_for: None,
                 source: Some(source.clone()),
+                policy: None,
                 class: crate::mountmap::MountClass::ExternalTmpfsPrivate,
             };
             let fd = File::open(&source).unwrap().into();
