@@ -9,7 +9,6 @@ use crate::ownership::OtherUser;
 use crate::scan::{Owner, ProcFile};
 use proptest::prelude::*;
 
-
 const MEMFD: Device = Device { major: 0, minor: 1 };
 
 /// Mount id of `/proc`.

@@ -17,10 +17,7 @@ impl RemapPlan {
         let unmatched = overrides.filter_map(|one| self.matches_none(one));
         let impossible = mounts.iter().filter_map(impossible);
         let forbidden = mounts.iter().filter_map(|mount| self.forbidden(mount));
-        unmatched
-            .chain(impossible)
-            .chain(forbidden)
-            .collect()
+        unmatched.chain(impossible).chain(forbidden).collect()
     }
 
     /// A policy that matches no mount would protect nothing, and say nothing.
