@@ -12,7 +12,7 @@ use crate::workload::{ID, LIMIT};
 /// runs on or ends.
 pub(super) fn limits(context: &Context) -> Result<()> {
     const WORKLOAD: &str = "dd if=/dev/zero of=/dev/shm/file bs=1024 count=300; \
-                            truncate -s 1G /dev/shm/sparse; touch /ready; exec sleep 600";
+                            truncate -s 1G /dev/shm/sparse; touch /ready; while :; do sleep 0.1; done";
     let ctr = context.ctr();
     let dir = context.dir()?;
     let (images, work) = (format!("{dir}/images"), format!("{dir}/work"));
