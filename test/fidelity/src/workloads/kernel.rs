@@ -19,7 +19,7 @@ use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFl
 use nix::unistd::getpid;
 
 use super::List;
-use crate::file::{Life, create, keep, open, pattern, watch_name, watch_open};
+use crate::file::{Life, create, keep, open, pattern, watch_open};
 use crate::memory::Mapping;
 use crate::role::Role;
 
@@ -185,7 +185,7 @@ fn locks(_: &[String]) -> Result<Infallible> {
     let names = ["/dev/shm/flock", "/dev/shm/posix", "/dev/shm/ofd"];
     for name in names {
         let file = create(name, &[0; 1000])?;
-        watch_name(role.watch(), name, Life::Still);
+        // It is not looked into: to close any descriptor of a file gives up its POSIX locks.
         match name {
             "/dev/shm/flock" => file.lock()?,
             "/dev/shm/posix" => {

@@ -197,7 +197,7 @@ pub(super) const WORKLOADS: &[Workload] = &[
         &["closed-files"],
     )
     .flags(USER_NAMESPACE)
-    .stock(Stock::Differs),
+    .stock(Stock::NoRestore),
     carried(
         "fidelity::user_namespace_semaphore",
         "a container with a user namespace: a semaphore",

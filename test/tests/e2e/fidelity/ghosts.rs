@@ -56,8 +56,7 @@ pub(super) const WORKLOADS: &[Workload] = &[
         Class::Ghost,
         "a working directory that has been removed",
         &["cwd-deleted"],
-    )
-    .stock(Stock::NoRestore),
+    ),
     Workload::new(
         "fidelity::ghost_internal",
         Class::Internal,

@@ -152,11 +152,12 @@ fn go(context: &Context, workload: &Workload, from: &Place, to: &Place) -> Resul
 /// The stock shim's errors do not say why; CRIU's `log` in the bundle does, first of all.
 fn by_criu(ctr: &Ctr, log: &str, error: anyhow::Error) -> anyhow::Error {
     let path = format!("/run/containerd/io.containerd.runtime.v2.task/default/{ID}/{log}");
+    // Without CAP_SYS_RESOURCE CRIU cannot raise a limit of its own, which is no harm.
     // By the host itself: `work` is an absolute symbolic link.
     let output = ctr
         .host()
         .command("grep")
-        .args(["-m1", "Error", &path])
+        .args(["-m1", "-P", "Error(?!.*rlimit)", &path])
         .run();
     let line = output.map(|output| output.text().into_owned());
     match line.unwrap_or_default().split_once("): ") {
