@@ -129,7 +129,7 @@ impl Place {
 }
 
 /// Whether a name has the form that CRIU makes.
-fn is_link_remap(name: &OsStr) -> bool {
+pub(crate) fn is_link_remap(name: &OsStr) -> bool {
     let digits = name.as_bytes().strip_prefix(b"link_remap.");
     digits.is_some_and(|digits| !digits.is_empty() && digits.iter().all(u8::is_ascii_digit))
 }

@@ -26,6 +26,8 @@ pub use cpu::Cpu;
 pub use digest::FileDigest;
 pub use error::{Damage, DamagedFile, DamagedFiles, ManifestError};
 
+use crate::linked::LinkedFile;
+
 /// Name of the manifest in the image directory.
 pub const FILE_NAME: &str = "remap-manifest.json";
 
@@ -61,6 +63,9 @@ pub struct Manifest {
     /// Files that are in CRIU's images by policy, some with names to be made again.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ghosts: Vec<GhostFile>,
+    /// Names that the images ask for and that a restore has to make, as nothing brings them.
+    #[serde(default)]
+    pub links: Vec<LinkedFile>,
     /// The processor on which the tasks ran.
     pub cpu: Cpu,
     /// Every file of the directory by its name (escaped as by
@@ -160,6 +165,7 @@ impl Manifest {
             together: None,
             mounts,
             ghosts: Vec::new(),
+            links: Vec::new(),
             cpu: Cpu::of_this_host()?,
             files: digest::directory(dir, |name| {
                 name != FILE_NAME && name != store::NEW_NAME && !WRITTEN_LATER.contains(&name)

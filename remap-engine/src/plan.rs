@@ -23,7 +23,7 @@ use crate::mountmap::{Mount, MountClass, MountMap};
 use crate::obstacle::Obstacle;
 use crate::policy::MountPolicy;
 use crate::process::{FileUse, UseKind};
-use crate::scan::{ExecSession, NameState, Scan};
+use crate::scan::{ExecSession, NameState, Scan, Survivor};
 
 pub use self::refusal::Refusal;
 
@@ -51,6 +51,13 @@ pub enum Decision {
     GhostNameless,
     /// On a tmpfs that CRIU dumps itself, with the name that CRIU makes for it.
     Linked,
+    /// The name by which it was opened is gone, and another lives, on the root or on a mount that
+    /// is not carried: a restore links the name that CRIU needs from that one.
+    Relinked {
+        /// The name that lives, in the container.
+        #[serde(with = "crate::text")]
+        survivor: PathBuf,
+    },
     /// A memory file: CRIU dumps it as such, whatever its name looks like.
     Memfd,
     /// A file of a process in `/proc` that has ended: CRIU makes a helper with its pid.
@@ -186,7 +193,7 @@ fn file_plan(scan: &Scan, uses: &[&FileUse]) -> Option<FilePlan> {
         if is_forbidden && !is_place {
             Decision::Forbidden
         } else {
-            decide(mount?, first, state, by_others && !is_place)?
+            decide(scan, mount?, first, state, by_others && !is_place)?
         }
     };
     Some(FilePlan {
@@ -223,6 +230,7 @@ fn memory(uses: &[&FileUse]) -> Decision {
 /// name that only looks alive or is gone, if there is one among the names by which it is held;
 /// `by_others` says that it has contents which others hold as well.
 fn decide(
+    scan: &Scan,
     mount: &Mount,
     file: &FileUse,
     state: Option<NameState>,
@@ -246,7 +254,7 @@ fn decide(
         (_, None | Some(NameState::Live)) => Some(Decision::Stays),
         (MountClass::Internal, Some(_)) if mount.fs_type == "tmpfs" => Some(Decision::Linked),
         (_, Some(_)) if mount.is_to(MountPolicy::Ignore) => Some(Decision::Stays),
-        (_, Some(_)) => Some(not_carried(mount)),
+        (_, Some(_)) => Some(not_carried(scan, mount, file)),
     }
 }
 
@@ -269,11 +277,24 @@ fn ghosted(mount: &Mount, file: &FileUse) -> Option<Decision> {
     }
 }
 
-fn not_carried(mount: &Mount) -> Decision {
+/// The decision for an inode whose opened name is gone while others live, where the file system
+/// does not travel with the container.
+fn not_carried(scan: &Scan, mount: &Mount, file: &FileUse) -> Decision {
+    let why = match scan.survivors.of(file.device, file.inode) {
+        Some(Survivor::Name(name)) => {
+            return Decision::Relinked {
+                survivor: name.clone(),
+            };
+        }
+        // It only looks as if others lived, and CRIU finds that out (`check_overlayfs_fallback`).
+        Some(Survivor::Nothing) => return Decision::Ghost,
+        Some(Survivor::Unknown(why)) => why.as_str(),
+        None => "it cannot be linked there",
+    };
     let destination = mount.destination.display();
     Decision::Unsupported {
         reason: format!(
-            "the name by which it was opened is gone while others live, on {destination} ({}), which is not carried: it would come back as another file",
+            "the name by which it was opened is gone while others live, on {destination} ({}), which is not carried, and {why}: it would not come back",
             mount.fs_type
         ),
         remedy: "close the file, or open it by a name that lives, or keep it on a tmpfs of the container's own".into(),

@@ -7,6 +7,7 @@ use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use crate::criu::files::{DumpedFile, Remap};
+use crate::linked::LinkedFile;
 use crate::mountmap::{Mount, MountClass, MountMap};
 use crate::policy::MountPolicy;
 
@@ -40,7 +41,7 @@ pub enum Unaccounted {
         /// Mount point.
         destination: PathBuf,
     },
-    /// CRIU linked it on a mount that does not travel.
+    /// CRIU linked it on a mount that does not travel, and no other name of it is known.
     #[error("file {id} of the dump was linked as {path:?} on {destination}, which is not carried")]
     LinkedElsewhere {
         /// CRIU's id of the file.
@@ -64,6 +65,18 @@ pub fn reconcile(map: &MountMap, carried: &CarriedNames, files: &[DumpedFile]) -
         .collect()
 }
 
+/// Adds the names that a restore makes itself.
+pub fn add_links(names: &mut CarriedNames, map: &MountMap, links: &[LinkedFile]) {
+    for mount in &map.mounts {
+        let destination = mount.asked_for.as_ref().unwrap_or(&mount.destination);
+        let on_it = links.iter().filter(|link| link.destination == *destination);
+        let on_it: HashSet<PathBuf> = on_it.map(|link| link.link.clone()).collect();
+        if !on_it.is_empty() {
+            names.entry(mount.id).or_default().extend(on_it);
+        }
+    }
+}
+
 fn check(mount: &Mount, carried: &CarriedNames, file: &DumpedFile) -> Option<Unaccounted> {
     let path = match &file.remap {
         Some(Remap::Ghost(_) | Remap::Procfs) => return None,
@@ -79,23 +92,26 @@ fn check(mount: &Mount, carried: &CarriedNames, file: &DumpedFile) -> Option<Una
             destination: mount.destination.clone(),
         });
     }
+    let names = carried.get(&mount.id);
+    let found =
+        name_on(mount, path).is_some_and(|name| names.is_some_and(|names| names.contains(name)));
     match &mount.class {
-        MountClass::Internal => None,
         _ if mount.is_to(MountPolicy::Ignore) => None,
+        // With the names on it, CRIU's own among them.
+        MountClass::Internal if mount.fs_type == "tmpfs" => None,
         MountClass::ExternalTmpfsPrivate | MountClass::ExternalTmpfsShared { .. } => {
-            let names = carried.get(&mount.id);
-            let found = name_on(mount, path)
-                .is_some_and(|name| names.is_some_and(|names| names.contains(name)));
             (!found).then(|| Unaccounted::NameNotCarried {
                 id: file.id,
                 path: path.clone(),
                 destination: mount.destination.clone(),
             })
         }
-        _ => matches!(file.remap, Some(Remap::Linked(_))).then(|| Unaccounted::LinkedElsewhere {
-            id: file.id,
-            path: path.clone(),
-            destination: mount.destination.clone(),
+        _ => (matches!(file.remap, Some(Remap::Linked(_))) && !found).then(|| {
+            Unaccounted::LinkedElsewhere {
+                id: file.id,
+                path: path.clone(),
+                destination: mount.destination.clone(),
+            }
         }),
     }
 }
@@ -221,6 +237,64 @@ mod tests {
         assert!(lost(&mount).is_some());
         mount.policy = Some(MountPolicy::Ignore);
         assert_eq!(lost(&mount), None);
+    }
+
+    #[test]
+    fn a_name_that_the_restore_makes_is_found() {
+        let reason = EphemeralReason::NotTmpfs;
+        let map = MountMap {
+            mounts: vec![
+                Mount {
+                    fs_type: "overlay".into(),
+                    ..mount(1, "/", MountClass::Internal)
+                },
+                mount(3, "/data", MountClass::ExternalEphemeral { reason }),
+            ],
+        };
+        let link = |destination: &str, link: &str| LinkedFile {
+            destination: destination.into(),
+            survivor: "lives".into(),
+            link: link.into(),
+            size_bytes: 0,
+            mode: 0,
+        };
+        let links = [link("/", "etc/link_remap.4"), link("/data", "link_remap.5")];
+        let mut names = CarriedNames::new();
+        add_links(&mut names, &map, &links);
+        let file = |mount_id, path: &str| DumpedFile {
+            id: 4,
+            path: "x".into(),
+            mount_id: Some(mount_id),
+            size_bytes: None,
+            mode: None,
+            remap: linked(path),
+        };
+        let made = [file(1, "etc/link_remap.4"), file(3, "data/link_remap.5")];
+        assert_eq!(reconcile(&map, &names, &made), []);
+        let others = [file(1, "etc/link_remap.5"), file(3, "data/link_remap.4")];
+        assert_eq!(reconcile(&map, &names, &others).len(), 2);
+    }
+
+    #[test]
+    fn a_name_of_criu_that_nothing_brings_is_reported() {
+        let mut root = mount(1, "/", MountClass::Internal);
+        let check = |root: &Mount| {
+            let file = DumpedFile {
+                id: 4,
+                path: "etc/x".into(),
+                mount_id: Some(1),
+                size_bytes: None,
+                mode: None,
+                remap: linked("etc/link_remap.4"),
+            };
+            let map = MountMap {
+                mounts: vec![root.clone()],
+            };
+            reconcile(&map, &CarriedNames::new(), &[file]).len()
+        };
+        assert_eq!(check(&root), 0);
+        root.fs_type = "overlay".into();
+        assert_eq!(check(&root), 1);
     }
 
     #[test]

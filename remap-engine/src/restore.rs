@@ -9,6 +9,7 @@
 //! | fit | finds the place of each mount's contents, and whether [others](crate::together) wait there; waits for the [locks](crate::tmpfs_lock) of its tmpfs | changes nothing | |
 //! | fit | finds the place of each name of a ghost, and that it is free | changes nothing | |
 //! | populate | stashes the old contents, puts in the new ones | [`Populated::rollback`] | by its journal ([`recover`]) |
+//! | populate | makes the names `link_remap.N` that nothing brings ([`crate::linked`]) | they are removed | by their journal ([`recover`]) |
 //! | restore | CRIU brings the tasks back; held, it waits until ghosts have their names | [`HalfRestored`] ends them, and the runtime forgets the container; [`Relink::rollback`] removes the names | by their notes ([`end_tasks`], [`recover`]) |
 //! | commit | gives up the old contents | is not undone: the tasks run | the bundle goes, and the stash with it |
 
@@ -27,6 +28,7 @@ use crate::contents::archive_name;
 use crate::fit::{self, Place};
 use crate::half_restored::HalfRestored;
 use crate::lent::Lent;
+use crate::linked::{self, Links};
 use crate::manifest::{DumpOptions, FILE_NAME, FileSystem, Manifest};
 use crate::ownership::{self, Wanted};
 use crate::phase::{BoxError, Phase, PhaseError};
@@ -89,6 +91,10 @@ pub fn restore(request: &RestoreRequest, restorer: &dyn Restorer) -> Result<(), 
         Some(manifest) => fit::fit(&bundle, &manifest.mounts),
         None => Ok(Vec::new()),
     })?;
+    let links = Phase::Fit.run(|| match &manifest {
+        Some(manifest) => Links::fit(&bundle, &manifest.links),
+        None => Links::fit(&bundle, &[]),
+    })?;
     let work = WorkDir::of(&request.bundle);
     let _locks = Phase::Fit.run(|| lock(&bundle, &places))?;
     let ghosts = manifest
@@ -101,7 +107,18 @@ pub fn restore(request: &RestoreRequest, restorer: &dyn Restorer) -> Result<(), 
     let companions = Phase::Fit.run(|| Companions::expect(&bundle, together, &places))?;
     let populated = Phase::Populate.run(|| populate_all(request, &work, &places, &companions))?;
     let options = manifest.as_ref().map(|manifest| &manifest.options);
-    match Phase::Restore.run(|| run(request, &bundle, restorer, options, &mut relink)) {
+    let restored = Phase::Populate
+        .run(|| links.make(&work.links_journal()))
+        .and_then(|made| {
+            let result =
+                Phase::Restore.run(|| run(request, &bundle, restorer, options, &mut relink));
+            if let Err(error) = made.remove() {
+                let error = crate::phase::report(&error);
+                tracing::error!(error, "a name link_remap.* of a restore stays");
+            }
+            result
+        });
+    match restored {
         Ok(()) => {
             companions.stay();
             if let Err(error) = Phase::Commit.run(|| relink.commit()) {
@@ -216,7 +233,9 @@ pub fn end_tasks(bundle: &Path) -> Result<(), BoxError> {
 pub fn recover(bundle: &Path) -> Result<(), BoxError> {
     let names = Relink::recover(&WorkDir::of(bundle).relink_note());
     let mounts = recover_mounts(bundle);
+    let links = linked::recover(&WorkDir::of(bundle).links_journal());
     names.map_err(|error| crate::phase::report(&error))?;
+    links.map_err(|error| crate::phase::report(&error))?;
     mounts
 }
 

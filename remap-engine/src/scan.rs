@@ -5,6 +5,7 @@ mod nested;
 mod patience;
 mod proc_files;
 mod running;
+mod survivors;
 mod viewers;
 
 use std::collections::{BTreeSet, HashMap, HashSet};
@@ -32,6 +33,7 @@ use self::viewers::Viewers;
 pub use self::names::{DeletedNames, NameState};
 pub use self::proc_files::{Owner, ProcFile, ProcFiles};
 pub use self::running::{freshen_names, scan_running};
+pub use self::survivors::{Survivor, Survivors};
 
 /// How long file systems may take that do not answer at once, all together.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -51,6 +53,9 @@ pub struct Scan {
     pub names: DeletedNames,
     /// Of those that are files of processes, whose they are.
     pub proc_files: ProcFiles,
+    /// Of files whose opened name is gone on the root or on a mount that is not carried, what else
+    /// names them.
+    pub survivors: Survivors,
     /// Tasks in the container's control group outside init's tree (exec sessions): frozen with
     /// the others, not dumped by CRIU.
     pub exec_sessions: Vec<ExecSession>,
@@ -147,6 +152,7 @@ fn look(bundle: &Bundle, tree: &[Process], mut uses: Vec<FileUse>) -> Result<Sca
             uses: Vec::new(),
             names: DeletedNames::default(),
             proc_files: ProcFiles::default(),
+            survivors: Survivors::default(),
             exec_sessions: Vec::new(),
             obstacles: Vec::new(),
             memfd_device,
@@ -197,6 +203,7 @@ fn look(bundle: &Bundle, tree: &[Process], mut uses: Vec<FileUse>) -> Result<Sca
         }
     }
     Ok(Scan {
+        survivors: Survivors::look(root, &map, &uses, &names, memfd_device),
         map,
         nested,
         held_by_others,

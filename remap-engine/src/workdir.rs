@@ -67,6 +67,12 @@ impl WorkDir {
         self.0.join("relink.json")
     }
 
+    /// Says which names a restore that is under way has made for CRIU.
+    #[must_use]
+    pub fn links_journal(&self) -> PathBuf {
+        self.0.join("links.json")
+    }
+
     /// What a restore that is under way needs for its roll-back: the old contents of the mounts.
     #[must_use]
     pub fn stash(&self) -> PathBuf {

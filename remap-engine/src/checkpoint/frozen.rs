@@ -6,6 +6,7 @@ use super::seal::{Facts, seal};
 use crate::bundle::Bundle;
 use crate::contents::{CapturedMount, CarriedMounts};
 use crate::ghosts::{GhostFile, Ghosts};
+use crate::linked::{self, LinkedFile};
 use crate::phase::{BoxError, Phase, PhaseError};
 use crate::plan::RemapPlan;
 use crate::process::Process;
@@ -62,11 +63,14 @@ pub struct Saved {
     pub mounts: Vec<CapturedMount>,
     /// Files that are in the images by policy.
     pub ghosts: Vec<GhostFile>,
+    /// Names that a restore has to make.
+    pub links: Vec<LinkedFile>,
 }
 
 /// What is to be saved while CRIU is held.
 pub(super) struct Contents<'p> {
     pub(super) tasks: &'p FrozenTasks,
+    pub(super) plan: &'p RemapPlan,
     pub(super) mounts: &'p CarriedMounts,
     pub(super) ghosts: &'p Ghosts,
     /// Those that stand still beside the container.
@@ -84,6 +88,7 @@ impl Contents<'_> {
             let saved = Saved {
                 mounts: self.mounts.capture(image_dir)?,
                 ghosts: self.ghosts.capture(&self.tasks.init, image_dir)?,
+                links: linked::find(&self.tasks.init, self.plan, image_dir)?,
             };
             self.circle.map_or(Ok(()), Circle::confirm)?;
             Ok(saved)
@@ -96,13 +101,8 @@ impl Contents<'_> {
     ///
     /// # Errors
     /// Phase capture, reconcile or seal; what was written stays in `image_dir`, without a manifest.
-    pub(super) fn complete(
-        &self,
-        plan: &RemapPlan,
-        image_dir: &Path,
-        facts: &Facts,
-    ) -> Result<(), PhaseError> {
+    pub(super) fn complete(&self, image_dir: &Path, facts: &Facts) -> Result<(), PhaseError> {
         let saved = self.capture(image_dir)?;
-        seal(plan, &saved, image_dir, facts, self.circle)
+        seal(self.plan, &saved, image_dir, facts, self.circle)
     }
 }

@@ -37,6 +37,7 @@ pub(super) fn dump(
     let ghosts = tasks.ghosts(plan)?;
     let contents = Contents {
         tasks,
+        plan,
         mounts: &mounts,
         ghosts: &ghosts,
         circle,
@@ -47,7 +48,7 @@ pub(super) fn dump(
 
     let mut held = None;
     let (served, dumped) = run(request, dumper, limit, hold, || {
-        let result = while_held(request, &prepared.facts, plan, &contents);
+        let result = while_held(request, &prepared.facts, &contents);
         let verdict = match result {
             Ok(_) => Verdict::Release,
             Err(_) => Verdict::Veto,
@@ -76,7 +77,7 @@ pub(super) fn dump(
             // CRIU before 3.19 does not run the scripts of a configuration file for runc. The
             // tasks are gone, and what they had on private mounts is as they left it.
             tracing::warn!("CRIU did not call the action script; completing the checkpoint now");
-            while_held(request, &prepared.facts, plan, &contents)
+            while_held(request, &prepared.facts, &contents)
         }
         (None, Ok(())) => {
             Phase::Dump.run(|| served)?;
@@ -147,12 +148,11 @@ pub(super) enum Held {
 fn while_held(
     request: &CheckpointRequest,
     facts: &Facts,
-    plan: &RemapPlan,
     contents: &Contents<'_>,
 ) -> Result<Held, PhaseError> {
     let dir = &request.image_dir;
     if request.exit {
-        contents.complete(plan, dir, facts)?;
+        contents.complete(dir, facts)?;
         Ok(Held::Complete)
     } else {
         Ok(Held::Captured(contents.capture(dir)?))

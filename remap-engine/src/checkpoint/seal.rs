@@ -69,7 +69,9 @@ pub(super) fn seal(
     Phase::Reconcile.run(|| -> Result<(), BoxError> {
         expect_images(dir)?;
         let files = files::read(dir)?;
-        let lost = reconcile::reconcile(&plan.map, &contents::names(&saved.mounts), &files);
+        let mut names = contents::names(&saved.mounts);
+        reconcile::add_links(&mut names, &plan.map, &saved.links);
+        let lost = reconcile::reconcile(&plan.map, &names, &files);
         if lost.is_empty() {
             return Ok(());
         }
@@ -83,6 +85,7 @@ pub(super) fn seal(
         let mut manifest = Manifest::build(dir, versions, options, carried)?;
         manifest.ghosts.clone_from(&saved.ghosts);
         manifest.together = circle.map(|circle| circle.together().clone());
+        manifest.links.clone_from(&saved.links);
         manifest.write(dir)?;
         Ok(())
     })

@@ -58,6 +58,7 @@ fn scan_of(uses: Vec<FileUse>) -> Scan {
         held_by_others: std::collections::HashMap::new(),
         names: Default::default(),
         proc_files: Default::default(),
+        survivors: Default::default(),
         map: MountMap { mounts },
         nested: vec![],
         uses,
@@ -122,6 +123,28 @@ fn elsewhere_a_gone_name_with_living_links_is_refused_unless_criu_dumps_the_tmpf
         );
     }
     assert_eq!(on(3), Some(Decision::Linked));
+}
+
+#[test]
+fn elsewhere_a_name_that_lives_helps_and_an_overlay_that_only_counts_one_makes_a_ghost() {
+    let decided = |mount_id, survivor: Survivor| {
+        let file = held(mount_id, 9, 1, "/x (deleted)");
+        let mut scan = scan_of(vec![file.clone()]);
+        scan.survivors.note((file.device, file.inode), survivor);
+        planned(&scan, gone).files.remove(0).decision
+    };
+    for mount_id in [1, 4, 6] {
+        let relinked = Decision::Relinked {
+            survivor: "/y".into(),
+        };
+        assert_eq!(decided(mount_id, Survivor::Name("/y".into())), relinked);
+        assert_eq!(decided(mount_id, Survivor::Nothing), Decision::Ghost);
+        let unknown = decided(mount_id, Survivor::Unknown("nobody knows".into()));
+        let Decision::Unsupported { reason, .. } = unknown else {
+            panic!("{unknown:?}");
+        };
+        assert!(reason.contains("nobody knows"), "{reason}");
+    }
 }
 
 #[test]

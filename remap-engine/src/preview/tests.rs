@@ -57,23 +57,23 @@ impl Drop for Container {
 }
 
 #[test]
-fn what_is_in_the_way_is_found_while_the_container_runs_on() {
+fn what_is_left_of_a_name_is_found_while_the_container_runs_on() {
     let container =
         Container::start("exec 3>first; ln first second; rm first; touch ready; exec sleep 600");
-    let inode = container.root.path().join("second").metadata().unwrap();
-    let forecast = container.forecast();
-    let [refusal] = &forecast.refusals[..] else {
-        panic!("{:?}", forecast.refusals);
+    let second = container.root.path().join("second");
+    let inode = second.metadata().unwrap().ino();
+    let decision = || {
+        let forecast = container.forecast();
+        assert_eq!(forecast.refusals, []);
+        let mut files = forecast.plan.files.into_iter();
+        files.find(|file| file.inode == inode).unwrap().decision
     };
-    for part in [
-        format!("pid {}", container.init.id()),
-        format!("inode {}", inode.ino()),
-        "by fd 3".to_owned(),
-    ] {
-        assert!(refusal.what.contains(&part), "no {part} in {refusal:?}");
-    }
-    std::fs::remove_file(container.root.path().join("second")).unwrap();
-    assert_eq!(container.forecast().refusals, []);
+    let relinked = plan::Decision::Relinked {
+        survivor: second.clone(),
+    };
+    assert_eq!(decision(), relinked);
+    std::fs::remove_file(&second).unwrap();
+    assert_eq!(decision(), plan::Decision::Ghost);
 }
 
 /// Processes, files and names come and go all the time.

@@ -14,7 +14,7 @@ const LISTED: usize = 20;
 const PROCESSES: usize = 3;
 
 /// What a decision means, in the order in which they are listed; others come first.
-const DECISIONS: [(&str, &str); 12] = [
+const DECISIONS: [(&str, &str); 13] = [
     (
         "unsupported",
         "would be lost or come back as another file: in the way",
@@ -39,6 +39,10 @@ const DECISIONS: [(&str, &str); 12] = [
     (
         "linked",
         "its name is gone and others live; it gets one from CRIU",
+    ),
+    (
+        "relinked",
+        "its name is gone and another lives, from which the restore links it: the target must have that",
     ),
     ("carried", "goes along, with all its names"),
     ("memfd", "a memory file, left to CRIU"),

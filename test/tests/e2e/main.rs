@@ -54,6 +54,7 @@ mod injected;
 mod interrupted;
 mod leave_running;
 mod lifecycle;
+mod linked;
 mod looks_deleted;
 mod meanwhile;
 mod memory_files;
@@ -101,6 +102,7 @@ const SCENARIOS: &[&[Scenario]] = &[
     together::SCENARIOS,
     leave_running::SCENARIOS,
     exit::SCENARIOS,
+    linked::SCENARIOS,
     refusal::SCENARIOS,
     freeze::SCENARIOS,
     plan::SCENARIOS,
