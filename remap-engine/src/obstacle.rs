@@ -9,6 +9,8 @@ mod anonymous;
 mod covered;
 mod device;
 mod diag;
+mod fifo;
+mod gone;
 mod ground;
 mod lock;
 mod mount;
@@ -18,9 +20,11 @@ mod task;
 mod tests;
 mod unix;
 mod unseen;
+mod watch;
 
 use std::collections::{HashMap, HashSet};
 use std::ffi::OsString;
+use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
@@ -128,6 +132,20 @@ pub enum Kind {
     /// A thread with a file table of its own. CRIU takes that of the first thread for all of them
     /// and says nothing (`dump_one_task`).
     FileTable,
+    /// A watch of inotify or fanotify of which CRIU cannot find the path itself
+    /// (`check_open_handle`).
+    Watch {
+        /// Where it finds it when it is told; nothing if there is no path.
+        #[serde(with = "crate::text::option")]
+        path: Option<PathBuf>,
+    },
+    /// A FIFO that was opened with `O_PATH` (`dump_one_pipe_data`).
+    PathOfFifo,
+    /// A deleted directory whose name is taken again (`create_ghost`).
+    RemadeDirectory,
+    /// A deleted directory, and something else without names that was in it or had its name
+    /// (`clean_one_remap`).
+    NestedGone,
     /// A System V shared memory segment of CRIU's IPC namespace (`check_sysvipc_map_dump`).
     SystemVMemory,
     /// A descriptor of a file at which nobody can look (`fill_fd_params`).
@@ -206,12 +224,15 @@ pub(crate) fn find(held: &Held) -> Result<Vec<Obstacle>, ProcessError> {
     let mut found = Found::default();
     anonymous::find(held, &mut found)?;
     device::find(held, &mut found)?;
+    fifo::find(held, &mut found)?;
+    gone::find(held, &mut found);
     mount::find(held, &mut found)?;
     covered::find(held, &mut found)?;
     socket::find(held, &mut found)?;
     lock::find(held, &mut found)?;
     task::find(held, &mut found)?;
     unseen::find(held, &mut found)?;
+    watch::find(held, &mut found)?;
     Ok(found.obstacles())
 }
 

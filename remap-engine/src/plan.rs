@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 use crate::criu::config::DEFAULT_GHOST_LIMIT_BYTES;
 use crate::mountinfo::Device;
 use crate::mountmap::{Mount, MountClass, MountMap};
-use crate::obstacle::Obstacle;
+use crate::obstacle::{Kind, Obstacle};
 use crate::policy::MountPolicy;
 use crate::process::{FileUse, UseKind};
 use crate::scan::{ExecSession, NameState, Scan, Survivor};
@@ -332,6 +332,16 @@ impl RemapPlan {
         ghosts
             .filter(|file| decided.contains(&file.decision))
             .fold(0, |sum, file| sum.saturating_add(file.allocated_bytes))
+    }
+
+    /// Where CRIU has to look for files that are watched; it looks at the root itself.
+    #[must_use]
+    pub fn watched(&self) -> Vec<PathBuf> {
+        let paths = self.obstacles.iter().filter_map(|one| match &one.kind {
+            Kind::Watch { path } => path.clone(),
+            _ => None,
+        });
+        paths.filter(|path| path != Path::new("/")).collect()
     }
 
     /// The plan as the JSON document that lies beside the images.

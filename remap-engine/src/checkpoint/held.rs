@@ -169,6 +169,7 @@ impl<'p> ConfigForDump<'p> {
             ghost_limit_bytes: plan.ghost_limit_bytes,
             annotated_ghost_limit_bytes: prepared.intent.policy.ghost_limit_bytes,
             options: prepared.intent.options.clone(),
+            scan_paths: plan.watched(),
         };
         let text = prepared.user_config.for_dump(&settings);
         config::write(&prepared.work.criu_config(), &text)?;

@@ -43,6 +43,8 @@ pub struct DumpSettings {
     pub annotated_ghost_limit_bytes: Option<u64>,
     /// What CRIU is to handle.
     pub options: DumpOptions,
+    /// Where to look for files that are watched, each a path that is one word.
+    pub scan_paths: Vec<PathBuf>,
 }
 
 /// The configuration cannot be read or written.
@@ -162,6 +164,9 @@ impl UserConfig {
         if let Some(limit) = settings.annotated_ghost_limit_bytes.or(unless_users) {
             text.push_str(&format!("ghost-limit {limit}\n"));
         }
+        for path in &settings.scan_paths {
+            text.push_str(&format!("irmap-scan-path {}\n", path.display()));
+        }
         text
     }
 
@@ -224,6 +229,7 @@ mod tests {
             ghost_limit_bytes: 5 << 20,
             annotated_ghost_limit_bytes: None,
             options: DumpOptions::default(),
+            scan_paths: vec![],
         }
     }
 
@@ -264,6 +270,16 @@ mod tests {
                 .for_dump(&settings())
                 .contains("\ntcp-close\nlink-remap\nghost-limit 5242880\n")
         );
+    }
+
+    #[test]
+    fn what_is_watched_is_told() {
+        let settings = DumpSettings {
+            scan_paths: vec!["/a".into(), "/b/c".into()],
+            ..settings()
+        };
+        let text = config("").for_dump(&settings);
+        assert!(text.ends_with("\nirmap-scan-path /a\nirmap-scan-path /b/c\n"));
     }
 
     #[test]

@@ -4,7 +4,6 @@ mod policy;
 use super::*;
 use crate::intent::{Intent, LOSE_EXEC_SESSIONS};
 use crate::mountmap::EphemeralReason;
-use crate::obstacle::Kind;
 use crate::ownership::OtherUser;
 use crate::scan::{Owner, ProcFile};
 use proptest::prelude::*;

@@ -54,7 +54,11 @@ fn forbids(kind: &Kind, intent: &Intent, criu: CriuVersion) -> bool {
             !may && !ground.has_external && ground.plugins == Plugins::OnlyItsOwn
         }
         Kind::FileLock => !options.file_locks,
+        Kind::Watch { path } => path.is_none(),
         Kind::TunOfHost
+        | Kind::PathOfFifo
+        | Kind::RemadeDirectory
+        | Kind::NestedGone
         | Kind::SecretMemory
         | Kind::SocketFamily { .. }
         | Kind::ForeignSession
@@ -164,6 +168,22 @@ fn said(kind: &Kind) -> (String, String) {
         Kind::FileTable => (
             "a thread has a table of descriptors of its own (unshare(2) with CLONE_FILES), which CRIU would lose without a word".into(),
             "end the thread before the checkpoint, or give it a process of its own".into(),
+        ),
+        Kind::Watch { .. } => (
+            "a file is watched (inotify, fanotify) of which CRIU can find no path".into(),
+            "have the watch removed before the checkpoint, or watch a file that has a name".into(),
+        ),
+        Kind::PathOfFifo => (
+            "CRIU cannot dump a FIFO that was opened with O_PATH".into(),
+            close("it"),
+        ),
+        Kind::RemadeDirectory => (
+            "a deleted directory is in use whose name is taken again: the restore would take, and remove, what has the name now".into(),
+            "leave or close the deleted one before the checkpoint".into(),
+        ),
+        Kind::NestedGone => (
+            "a deleted directory is in use together with something else that was deleted and lay in it, or had its name: CRIU cannot restore them together".into(),
+            "leave or close one of them before the checkpoint".into(),
         ),
         Kind::SystemVMemory => (
             "a System V shared memory segment belongs to an IPC namespace that is not the container's".into(),
