@@ -287,12 +287,14 @@ fn hidden(context: &Context) -> Result<()> {
         .shell(&workload)
         .start()?;
     wait_until_ready(&ctr)?;
-    host.shell(&format!("cd {VOLUME} && mv inner/first outside"))?;
+    host.shell(&format!(
+        "cd {VOLUME} && ln inner/first outside && rm inner/first"
+    ))?;
     let error = format!("{:#}", ctr.checkpoint(ID, IMAGE).err().context("it works")?);
     for part in ["phase plan", "sees no other name", "/vol"] {
         ensure!(error.contains(part), "no {part:?} in {error}");
     }
-    host.shell(&format!("cd {VOLUME} && mv outside inner/back"))?;
+    host.shell(&format!("cd {VOLUME} && ln outside inner/back"))?;
     ctr.checkpoint(ID, IMAGE)?;
     ctr.remove_image(IMAGE)?;
     ctr.remove(ID)
