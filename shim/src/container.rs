@@ -3,6 +3,7 @@
 use std::{
     collections::HashMap,
     path::PathBuf,
+    pin::pin,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicU32},
@@ -17,10 +18,11 @@ use crate::{
     error::TaskError,
     events,
     launch::Launched,
+    oom::OomWatch,
     options::Options,
     process::Process,
     publisher::Publisher,
-    reaper::Child,
+    reaper::{Child, Exit},
     runc::{Call, Runc},
     signal::Signal,
     status::{Machine, Op, Permit},
@@ -160,7 +162,7 @@ impl Container {
     /// takes the task for finished with it.
     async fn watch_init(self: Arc<Self>, init: Child, publisher: Publisher) {
         let pid = init.pid();
-        let exit = init.exited().await;
+        let exit = self.note_oom_until(init, &publisher).await;
         self.machine.settle().await;
         if self.shares_pid_namespace {
             let kill = Call::Kill {
@@ -179,5 +181,35 @@ impl Container {
         self.init.finish(exit);
         tracing::debug!(id = self.id, pid, status = exit.status, "init ended");
         publisher.publish(events::exited(&self.id, "", pid, exit));
+    }
+
+    /// Waits for init's end; what happens for lack of memory until then is made known.
+    async fn note_oom_until(&self, init: Child, publisher: &Publisher) -> Exit {
+        let pid = init.pid();
+        let mut watch = OomWatch::of(pid)
+            .inspect_err(|error| {
+                tracing::warn!(id = self.id, %error, "no OOM event will be published");
+            })
+            .ok();
+        let mut exited = pin!(init.exited());
+        while let Some(oom) = &mut watch {
+            tokio::select! {
+                exit = &mut exited => {
+                    // Most likely the reason.
+                    if oom.has_happened() {
+                        publisher.publish(events::out_of_memory(&self.id));
+                    }
+                    return exit;
+                }
+                happened = oom.happened() => match happened {
+                    Ok(()) => publisher.publish(events::out_of_memory(&self.id)),
+                    Err(error) => {
+                        tracing::debug!(id = self.id, %error, "the watch for OOM events ends");
+                        watch = None;
+                    }
+                },
+            }
+        }
+        exited.await
     }
 }

@@ -6,7 +6,7 @@ use containerd_shim_protos::{
     api::CreateTaskRequest,
     events::task::{
         TaskCheckpointed, TaskCreate, TaskDelete, TaskExecAdded, TaskExecStarted, TaskExit, TaskIO,
-        TaskPaused, TaskResumed, TaskStart,
+        TaskOOM, TaskPaused, TaskResumed, TaskStart,
     },
     protobuf::{MessageField, MessageFull, well_known_types::any::Any},
     topics,
@@ -141,6 +141,15 @@ pub(crate) fn resumed(id: &str) -> Event {
         ..TaskResumed::default()
     };
     event(topics::TASK_RESUMED_EVENT_TOPIC, &message)
+}
+
+/// The kernel has killed in a container for lack of memory.
+pub(crate) fn out_of_memory(id: &str) -> Event {
+    let message = TaskOOM {
+        container_id: id.to_owned(),
+        ..TaskOOM::default()
+    };
+    event(topics::TASK_OOM_EVENT_TOPIC, &message)
 }
 
 /// A container was checkpointed to `path`.

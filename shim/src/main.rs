@@ -18,6 +18,7 @@ mod io;
 mod launch;
 mod log;
 mod mounts;
+mod oom;
 mod options;
 mod process;
 mod publisher;

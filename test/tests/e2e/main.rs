@@ -61,6 +61,7 @@ mod memory_files;
 mod migration;
 mod mount_namespace;
 mod obstacles;
+mod oom;
 mod plain;
 mod plan;
 mod pod;
@@ -91,6 +92,7 @@ const SCENARIOS: &[&[Scenario]] = &[
     hosts::SCENARIOS,
     host_end::SCENARIOS,
     lifecycle::SCENARIOS,
+    oom::SCENARIOS,
     plain::SCENARIOS,
     stock::SCENARIOS,
     migration::SCENARIOS,
