@@ -12,18 +12,19 @@ pub fn is_set(policy: &Policy) -> bool {
     policy.carry_limit_bytes.is_some() || of_mounts.next().is_some()
 }
 
-/// What is more than the annotations allow.
+/// What is more than the annotations allow, with the bytes that go into the images by policy.
 #[must_use]
-pub fn refusals(policy: &Policy, measured: &[MeasuredMount]) -> Vec<Refusal> {
+pub fn refusals(policy: &Policy, measured: &[MeasuredMount], ghosted_bytes: u64) -> Vec<Refusal> {
     let mut refusals: Vec<Refusal> = measured.iter().filter_map(too_large).collect();
     let sum = measured
         .iter()
-        .fold(0, |sum: u64, one| sum.saturating_add(bytes(one)));
+        .fold(ghosted_bytes, |sum, one| sum.saturating_add(bytes(one)));
     let limit = policy.carry_limit_bytes.filter(|limit| sum > *limit);
     refusals.extend(limit.map(|limit| {
         let each = measured
             .iter()
-            .map(|one| format!("{} bytes at {}", bytes(one), places(one)));
+            .map(|one| format!("{} bytes at {}", bytes(one), places(one)))
+            .chain((ghosted_bytes > 0).then(|| format!("{ghosted_bytes} bytes of ghosts")));
         Refusal {
             what: format!(
                 "{sum} bytes of mounts would be carried, and the annotation {CARRY_LIMIT} allows {limit}: {}",
@@ -103,36 +104,42 @@ mod tests {
         let mut policy = Policy::default();
         let both = [measured("/a", None, &[3, 4]), measured("/b", None, &[5])];
         assert!(!is_set(&policy));
-        assert_eq!(refusals(&policy, &both), []);
+        assert_eq!(refusals(&policy, &both, 0), []);
         policy.carry_limit_bytes = Some(12);
         assert!(is_set(&policy));
-        assert_eq!(refusals(&policy, &both), []);
+        assert_eq!(refusals(&policy, &both, 0), []);
         policy.carry_limit_bytes = Some(11);
-        let [refusal] = &refusals(&policy, &both)[..] else {
+        let [refusal] = &refusals(&policy, &both, 0)[..] else {
             panic!("not one refusal");
         };
         for part in ["12 bytes", "allows 11", "7 bytes at /a, 5 bytes at /b"] {
             assert!(refusal.what.contains(part), "{refusal}");
         }
+        policy.carry_limit_bytes = Some(12);
+        let ghosts = &refusals(&policy, &both, 1)[0].what;
+        assert!(ghosts.contains("13 bytes") && ghosts.ends_with("1 bytes of ghosts"));
     }
 
     #[test]
     fn a_limit_of_a_mount_counts_its_own() {
         let policy = Policy::of(&[(MOUNTS.to_owned(), "/a=carry:6".to_owned())].into());
         assert!(is_set(&policy));
-        let [refusal] = &refusals(&policy, &[measured("/a", Some(6), &[3, 4])])[..] else {
+        let [refusal] = &refusals(&policy, &[measured("/a", Some(6), &[3, 4])], 0)[..] else {
             panic!("not one refusal");
         };
         assert!(refusal.what.contains("7 bytes") && refusal.what.contains("at /a"));
         assert!(refusal.what.contains("allows 6"), "{refusal}");
-        assert_eq!(refusals(&policy, &[measured("/a", Some(7), &[3, 4])]), []);
+        assert_eq!(
+            refusals(&policy, &[measured("/a", Some(7), &[3, 4])], 0),
+            []
+        );
     }
 
     #[test]
     fn of_two_mounts_of_one_directory_the_lower_limit_counts() {
         let mut one = measured("/a", Some(9), &[8]);
         one.mounts.extend(measured("/b", Some(7), &[]).mounts);
-        let refusals = refusals(&Policy::default(), &[one]);
+        let refusals = refusals(&Policy::default(), &[one], 0);
         assert!(refusals[0].what.contains("/a and /b"), "{refusals:?}");
     }
 }

@@ -108,7 +108,12 @@ impl Preview {
         let mut refusals = self.terms.refusals();
         refusals.extend(plan.refusals(&self.terms.intent));
         refusals.extend(split.map(|split| split.refusal()));
-        refusals.extend(carry_limit::refusals(&self.terms.intent.policy, &carried));
+        let ghosted = plan.ghosted_bytes();
+        refusals.extend(carry_limit::refusals(
+            &self.terms.intent.policy,
+            &carried,
+            ghosted,
+        ));
         Ok(Forecast {
             refusals,
             warnings: plan.warnings(&self.terms.intent),

@@ -18,7 +18,9 @@ use remap_engine::manifest::{self, CarriedMount, DumpOptions, FileSystem, Manife
 use remap_engine::mountinfo::Device;
 use remap_engine::mountmap::{EphemeralReason, Mount};
 use remap_engine::obstacle::Obstacle;
+use remap_engine::ownership::Along;
 use remap_engine::plan::{FilePlan, PLAN_SCHEMA, RemapPlan};
+use remap_engine::policy::MountPolicy;
 use remap_engine::process::UseKind;
 use remap_test::schema;
 use serde::Serialize;
@@ -145,6 +147,11 @@ fn each_class_of_mounts_is_described() {
     each_kind_fits::<Mount>(&part("mount"), "class", &sample_of_part("mount"));
     let reasons = &part("mount")["properties"]["reason"];
     assert_eq!(known::<EphemeralReason>(json!("?")), described(reasons));
+    let policy = &part("mount")["properties"]["policy"]["properties"]["treatment"];
+    let treatment = json!({"treatment": "?"});
+    assert_eq!(known::<MountPolicy>(treatment), described(policy));
+    let along = &part("mount")["properties"]["others"]["items"]["properties"]["along"];
+    assert_eq!(known::<Along>(json!("?")), described(along));
 }
 
 #[test]

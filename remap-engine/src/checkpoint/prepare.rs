@@ -112,7 +112,11 @@ impl Prepared {
         let policy = &self.intent.policy;
         if carry_limit::is_set(policy) {
             let (measured, _) = self.tasks.open(&plan)?.measure()?;
-            refuse(carry_limit::refusals(policy, &measured))?;
+            refuse(carry_limit::refusals(
+                policy,
+                &measured,
+                plan.ghosted_bytes(),
+            ))?;
         }
         Ok(plan)
     }
