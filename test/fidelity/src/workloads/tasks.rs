@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use nix::sys::signal::{Signal, kill};
-use nix::sys::wait::{WaitPidFlag, waitpid};
+use nix::sys::wait::waitpid;
 use nix::unistd::{ForkResult, Pid, fork, getpgid, getpid, setpgid, setsid};
 
 use super::List;
@@ -132,7 +132,7 @@ fn zombie(_: &[String]) -> Result<Infallible> {
     role.run()
 }
 
-/// Process groups, sessions, a stopped process, an orphan.
+/// Process groups, sessions, an orphan.
 fn sessions(_: &[String]) -> Result<Infallible> {
     const IN_PLACE: &str = "/var/tmp/in-place";
     let mut role = Role::lead()?;
@@ -154,9 +154,6 @@ fn sessions(_: &[String]) -> Result<Infallible> {
         sleep_for_ever()
     })?;
     wait_for(IN_PLACE.as_ref())?;
-    let stopped = child(|| sleep_for_ever())?;
-    kill(stopped, Signal::SIGSTOP)?;
-    waitpid(stopped, Some(WaitPidFlag::WUNTRACED))?;
     // An orphan has init, which is this process, as its parent when its own one is waited for.
     let parent = child(|| {
         child(|| sleep_for_ever())?;

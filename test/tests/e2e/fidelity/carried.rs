@@ -163,7 +163,7 @@ pub(super) const WORKLOADS: &[Workload] = &[
         "flock(2), POSIX locks and those of open file descriptions",
         &["locks"],
     )
-    .stock(Stock::NoDump),
+    .stock(Stock::NoRestore),
     carried(
         "fidelity::protections",
         "mappings of a file's middle: shared, private, executable",
@@ -197,7 +197,7 @@ pub(super) const WORKLOADS: &[Workload] = &[
         &["closed-files"],
     )
     .flags(USER_NAMESPACE)
-    .stock(Stock::NoRestore),
+    .stock(Stock::Differs),
     carried(
         "fidelity::user_namespace_semaphore",
         "a container with a user namespace: a semaphore",
@@ -207,4 +207,5 @@ pub(super) const WORKLOADS: &[Workload] = &[
     .stock(Stock::NoDump),
 ];
 
-const USER_NAMESPACE: &[&str] = &["--uidmap", "0:100000:65536", "--gidmap", "0:100000:65536"];
+/// The host's own numbers: `ctr` unpacks the root file system of a restored container for no others.
+const USER_NAMESPACE: &[&str] = &["--uidmap", "0:0:65536", "--gidmap", "0:0:65536"];

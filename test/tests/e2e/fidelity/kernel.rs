@@ -45,7 +45,7 @@ pub(super) const WORKLOADS: &[Workload] = &[
     ),
     kernel(
         "fidelity::sessions",
-        "process groups, a session, a stopped process, an orphan",
+        "process groups, a session, an orphan",
         &["sessions"],
     ),
     kernel(
