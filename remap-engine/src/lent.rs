@@ -121,7 +121,7 @@ impl Drop for Lent {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::os::unix::fs::MetadataExt;
+    use std::os::unix::fs::{MetadataExt, PermissionsExt};
 
     #[test]
     fn images_are_lent_and_given_back() {
@@ -136,6 +136,8 @@ mod tests {
             };
             [of(images.path()), of(&image)]
         };
+        let closed = std::fs::Permissions::from_mode(0o700);
+        std::fs::set_permissions(images.path(), closed).unwrap();
         let before = owners();
         let lend = |config: &str| {
             std::fs::write(bundle.path().join("config.json"), config).unwrap();

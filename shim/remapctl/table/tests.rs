@@ -113,8 +113,8 @@ IN THE WAY
      pid 42 (evil\\x1b[2J)
      remedy: stop them, or give the container a tmpfs of its own
 
-bytes:   0 B of carried mounts and 0 B of ghost files would be saved, beside
-         the memory of the processes
+bytes:   0 B of carried mounts and 0 B of ghost files would be saved, beside the
+         memory of the processes
 verdict: a checkpoint WOULD BE REFUSED, for 1 reason
 ";
     assert!(text.ends_with(expected), "{text}");

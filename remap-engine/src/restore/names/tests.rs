@@ -100,13 +100,16 @@ impl Ground {
         manifest.write(&images).unwrap();
         let bundle = root.path().join("bundle");
         std::fs::create_dir(&bundle).unwrap();
+        let users = root.path().join("criu.conf");
+        std::fs::write(&users, "the user's\n").unwrap();
         let config = format!(
-            r#"{{"mounts":[{{"destination":"/dev/shm","type":"bind","source":"{}"}}]}}"#,
-            target.path().display()
+            r#"{{"mounts":[{{"destination":"/dev/shm","type":"bind","source":"{}"}}],
+                "annotations":{{"org.criu.config":"{}"}}}}"#,
+            target.path().display(),
+            users.display()
         );
         std::fs::write(bundle.join("config.json"), config).unwrap();
         crate::bundle::adopt(&bundle).unwrap();
-        std::fs::write(WorkDir::of(&bundle).criu_config(), "the user's\n").unwrap();
         Self { root, target }
     }
 
