@@ -229,6 +229,39 @@ def lease():
     return fd
 
 
+def fifo_path():
+    """A FIFO that is opened without being opened (O_PATH)."""
+    os.mkfifo("/fifo-path")
+    return os.open("/fifo-path", os.O_PATH)
+
+
+def nameless_watch():
+    """A watch of a file that is open and has no name."""
+    fd = os.open("/watched", os.O_RDWR | os.O_CREAT, 0o600)
+    watch = _libc.inotify_init1(0)
+    _libc.inotify_add_watch(watch, b"/watched", 0xFFF)
+    os.unlink("/watched")
+    return fd, watch
+
+
+def remade_directory():
+    """A deleted directory, and a new one of that name."""
+    os.mkdir("/remade")
+    fd = os.open("/remade", os.O_RDONLY)
+    os.rmdir("/remade")
+    os.mkdir("/remade")
+    return fd
+
+
+def nested_directories():
+    """A deleted directory in a deleted one."""
+    os.makedirs("/nested/inner")
+    outer = os.open("/nested", os.O_RDONLY)
+    inner = os.open("/nested/inner", os.O_RDONLY)
+    os.removedirs("/nested/inner")
+    return outer, inner
+
+
 def tun():
     return device("/dev/net/tun")
 
@@ -272,6 +305,10 @@ OBSTACLES = {
         posix_lock,
         ofd_lock,
         lease,
+        fifo_path,
+        nameless_watch,
+        remade_directory,
+        nested_directories,
         tun,
         system_v,
         *TASKS,

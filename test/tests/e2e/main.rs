@@ -74,6 +74,7 @@ mod self_check;
 mod shared;
 mod shm;
 mod skips;
+mod special;
 mod stage;
 mod stock;
 mod together;
@@ -105,6 +106,7 @@ const SCENARIOS: &[&[Scenario]] = &[
     leave_running::SCENARIOS,
     exit::SCENARIOS,
     linked::SCENARIOS,
+    special::SCENARIOS,
     refusal::SCENARIOS,
     freeze::SCENARIOS,
     plan::SCENARIOS,

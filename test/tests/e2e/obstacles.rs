@@ -140,6 +140,26 @@ const ALL: &[Expected] = &[
     expected("namespace-time", "(time_for_children)", ""),
     expected("traced", "a task is traced", "), traced by pid "),
     expected(
+        "fifo-path",
+        "a FIFO that was opened with O_PATH",
+        "on /fifo-path",
+    ),
+    expected(
+        "nameless-watch",
+        "of which CRIU can find no path",
+        "on anon_inode:inotify",
+    ),
+    expected(
+        "remade-directory",
+        "whose name is taken again",
+        "on /remade (deleted)",
+    ),
+    expected(
+        "nested-directories",
+        "CRIU cannot restore them together",
+        "on /nested (deleted)",
+    ),
+    expected(
         "file-table",
         "a thread has a table of descriptors of its own",
         "), thread ",
