@@ -64,11 +64,10 @@ const LOOK: &str = "same 3 /work/lives; same 4 /work/up; same 5 /work/three; sam
                     same 7 /work/old; cat /work/name; same 8 /etc/kept; same 9 /vol/lives; \
                     ls /work /vol; ls /etc | grep -v resolv";
 
-fn start<'c>(context: &Context<'c>, workload: &str) -> Result<Run<'c>> {
+fn start<'c>(context: &Context<'c>, workload: &str) -> Run<'c> {
     let run = context.ctr().run(context.runtime(), BUSYBOX_IMAGE, ID);
-    Ok(run
-        .bind(VOLUME, "/vol")
-        .shell(&format!("{GONE}{workload}{WAIT}")))
+    run.bind(VOLUME, "/vol")
+        .shell(&format!("{GONE}{workload}{WAIT}"))
 }
 
 fn wait_until_ready(ctr: &Ctr) -> Result<()> {
@@ -95,7 +94,7 @@ fn moves(context: &Context) -> Result<()> {
     let (a, b) = (context.ctr(), context.ctr_on_b());
     let dir = context.dir()?;
     let _volumes = [Volume::make(context.a())?, Volume::make(context.b())?];
-    start(context, ROOT_AND_VOLUME)?.start()?;
+    start(context, ROOT_AND_VOLUME).start()?;
     wait_until_ready(&a)?;
     let before = look(&a, LOOK)?;
     let held = before.lines().filter(|line| line.contains(" same "));
@@ -140,7 +139,7 @@ fn stock(context: &Context) -> Result<()> {
         "mkdir /work; gone 3 /work/first /work/lives; ",
         "gone 3 /vol/first /vol/lives; ",
     ] {
-        start(context, workload)?.start()?;
+        start(context, workload).start()?;
         wait_until_ready(&ctr)?;
         let refused = ctr.checkpoint(ID, IMAGE);
         ensure!(refused.is_err(), "the dump succeeds without link-remap");
@@ -170,7 +169,7 @@ fn unlike(context: &Context) -> Result<()> {
     let _volume = Volume::make(context.a())?;
     let workload = "mkdir /work; gone 3 /work/first /work/lives; gone 4 /vol/first /vol/lives; ";
     let line = "same 3 /work/lives; same 4 /vol/lives; ls /work /vol";
-    start(context, workload)?.start()?;
+    start(context, workload).start()?;
     wait_until_ready(&ctr)?;
     let before = look(&ctr, line)?;
     ctr.checkpoint(ID, IMAGE)?;
@@ -228,7 +227,7 @@ fn failed_restore(context: &Context) -> Result<()> {
     let _volume = Volume::make(host)?;
     let workload = "gone 3 /vol/first /vol/lives; exec 4<>/vol/named; ";
     let line = "same 3 /vol/lives; same 4 /vol/named; ls /vol";
-    start(context, workload)?.start()?;
+    start(context, workload).start()?;
     wait_until_ready(&ctr)?;
     let before = look(&ctr, line)?;
     ctr.checkpoint(ID, IMAGE)?;
@@ -257,7 +256,7 @@ fn exit(context: &Context) -> Result<()> {
     let images = format!("{}/images", context.dir()?);
     let _volume = Volume::make(host)?;
     let workload = "mkdir /work; gone 3 /work/first /work/lives; gone 4 /vol/first /vol/lives; ";
-    start(context, workload)?.start()?;
+    start(context, workload).start()?;
     wait_until_ready(&ctr)?;
     ctr.checkpoint_task(ID, &images, &format!("{images}-work"), true)?;
     ctr.wait_for(ID, &Status::Stopped, LIMIT)?;
@@ -282,9 +281,9 @@ fn hidden(context: &Context) -> Result<()> {
     let _volume = Volume::make(host)?;
     host.shell(&format!("mkdir {VOLUME}/inner"))?;
     let run = context.ctr().run(context.runtime(), BUSYBOX_IMAGE, ID);
-    let workload = format!("exec 3<>/vol/first; touch /ready; while :; do sleep 0.1; done");
+    let workload = "exec 3<>/vol/first; touch /ready; while :; do sleep 0.1; done";
     run.bind(&format!("{VOLUME}/inner"), "/vol")
-        .shell(&workload)
+        .shell(workload)
         .start()?;
     wait_until_ready(&ctr)?;
     host.shell(&format!(
@@ -313,7 +312,7 @@ const UPGRADED: &str = "md5sum </proc/1/fd/3; md5sum </proc/1/fd/4; md5sum </pro
 fn of_the_image(context: &Context) -> Result<()> {
     let ctr = context.ctr();
     let _volume = Volume::make(context.a())?;
-    start(context, UPGRADE)?.start()?;
+    start(context, UPGRADE).start()?;
     wait_until_ready(&ctr)?;
     let sums = |ctr: &Ctr| -> Result<String> {
         // Before, an overlay counts the names in its lower layer.
@@ -341,7 +340,7 @@ fn of_the_image(context: &Context) -> Result<()> {
 fn of_the_image_stock(context: &Context) -> Result<()> {
     let ctr = context.ctr();
     let _volume = Volume::make(context.a())?;
-    start(context, UPGRADE)?.start()?;
+    start(context, UPGRADE).start()?;
     wait_until_ready(&ctr)?;
     ensure!(ctr.checkpoint(ID, IMAGE).is_err(), "the dump succeeds");
     let log = context
