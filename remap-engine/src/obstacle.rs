@@ -148,6 +148,9 @@ pub enum Kind {
     NestedGone,
     /// A System V shared memory segment of CRIU's IPC namespace (`check_sysvipc_map_dump`).
     SystemVMemory,
+    /// A task that a signal has stopped, in a container that a freezer of cgroup v1 freezes: CRIU waits
+    /// for it to be traced until it is thawed (`seize_wait_task`, ptrace(2), PTRACE_SEIZE).
+    Stopped,
     /// A descriptor of a file at which nobody can look (`fill_fd_params`).
     Unseen,
 }

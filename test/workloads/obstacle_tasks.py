@@ -83,6 +83,17 @@ def traced():
     return child
 
 
+def stopped():
+    child = os.fork()
+    if child == 0:
+        _libc.prctl(1, signal.SIGKILL)
+        os.kill(os.getpid(), signal.SIGSTOP)
+        while True:
+            pause(10)
+    os.waitpid(child, os.WUNTRACED)
+    return child
+
+
 def file_table():
     """A thread with a table of its own, in which there is a file that the others lack."""
     ready = threading.Event()
@@ -113,5 +124,6 @@ TASKS = [
     namespace_cgroup,
     namespace_time,
     traced,
+    stopped,
     file_table,
 ]

@@ -1,4 +1,4 @@
-//! The tasks themselves: their namespaces, sessions, tracers and file tables.
+//! The tasks themselves: their namespaces, sessions, tracers, file tables, and who is stopped.
 
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
@@ -11,11 +11,18 @@ use crate::sys;
 /// (`generate_ns_id`: all but those of mounts and network).
 const NOT_NESTED: [&str; 6] = ["pid", "ipc", "uts", "user", "time", "cgroup"];
 
+/// The function of the kernel in which a task that is stopped waits (proc_pid_wchan(5)).
+const STOPPED_IN: &[u8] = b"do_signal_stop";
+
 pub(super) fn find(held: &Held, found: &mut Found) -> Result<(), ProcessError> {
     let namespaces = NOT_NESTED.map(|name| {
         let fine = [held.namespace_of_init(name), namespace_of_own(name)];
         (name, fine)
     });
+    let has_v1_freezer = held
+        .all
+        .first()
+        .is_some_and(|one| has_v1_freezer(one.process));
     for one in &held.all {
         let process = one.process;
         let status = Status::parse(&process.read("status")?);
@@ -25,6 +32,9 @@ pub(super) fn find(held: &Held, found: &mut Found) -> Result<(), ProcessError> {
         if one.has_ended {
             continue;
         }
+        if has_v1_freezer && is_stopped(process, status) {
+            found.add(Kind::Stopped, process, None, String::new());
+        }
         for namespace in nested(process, &namespaces) {
             let namespace = namespace.to_owned();
             found.add(Kind::Namespace { namespace }, process, None, String::new());
@@ -32,6 +42,22 @@ pub(super) fn find(held: &Held, found: &mut Found) -> Result<(), ProcessError> {
         threads(process, status, found)?;
     }
     system_v(held, found)
+}
+
+/// Whether its control group is frozen by the freezer of cgroup v1 (cgroups(7)).
+fn has_v1_freezer(process: &Process) -> bool {
+    let groups = process.read("cgroup").unwrap_or_default();
+    let controllers = groups.split(|byte| *byte == b'\n').filter_map(|line| {
+        let mut fields = line.splitn(3, |byte| *byte == b':').skip(1);
+        fields.next()
+    });
+    let mut all = controllers.flat_map(|line| line.split(|byte| *byte == b','));
+    all.any(|controller| controller == b"freezer")
+}
+
+/// Whether a signal has stopped it, also if it was frozen afterwards.
+fn is_stopped(process: &Process, status: Status) -> bool {
+    status.may_be_stopped && process.read("wchan").is_ok_and(|name| name == STOPPED_IN)
 }
 
 /// A namespace, and which of its kind are no obstacle: init's, and CRIU's own.
@@ -120,4 +146,32 @@ fn system_v(held: &Held, found: &mut Found) -> Result<(), ProcessError> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use nix::sys::signal::{Signal, kill};
+    use nix::sys::wait::{WaitPidFlag, waitpid};
+    use nix::unistd::Pid;
+
+    #[test]
+    fn who_is_stopped_is_told_from_who_is_not() {
+        let mut child = std::process::Command::new("sleep")
+            .arg("600")
+            .spawn()
+            .unwrap();
+        let pid = Pid::from_raw(i32::try_from(child.id()).unwrap());
+        let process = Process::pin(pid.as_raw()).unwrap();
+        let is_stopped = || {
+            let status = Status::parse(&process.read("status").unwrap());
+            super::is_stopped(&process, status)
+        };
+        assert!(!is_stopped());
+        kill(pid, Signal::SIGSTOP).unwrap();
+        waitpid(pid, Some(WaitPidFlag::WUNTRACED)).unwrap();
+        assert!(is_stopped());
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
 }

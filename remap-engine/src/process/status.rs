@@ -8,6 +8,9 @@ pub(crate) struct Status {
     pub(crate) tracer: i32,
     /// It has ended, and waits to be reaped.
     pub(crate) has_ended: bool,
+    /// It is stopped by a signal, or cannot be interrupted, as one that is stopped and then frozen by
+    /// a freezer of cgroup v1.
+    pub(crate) may_be_stopped: bool,
     /// The session in the task's own pid namespace; 0 if its leader is not in there.
     pub(crate) session: Option<i32>,
     /// The task's number in its own pid namespace.
@@ -26,7 +29,11 @@ impl Status {
             };
             let mut numbers = value.split_ascii_whitespace().map(str::parse::<i32>);
             match name {
-                "State" => status.has_ended = value.trim_start().starts_with(['Z', 'X']),
+                "State" => {
+                    let state = value.trim_start();
+                    status.has_ended = state.starts_with(['Z', 'X']);
+                    status.may_be_stopped = state.starts_with(['T', 'D']);
+                }
                 "TracerPid" => {
                     status.tracer = numbers.next().and_then(Result::ok).unwrap_or_default();
                 }

@@ -105,7 +105,7 @@ fn perform(
 /// A time limit that nothing reaches that is not stopped, on a machine on which an
 /// operation usually takes so long.
 fn seconds_for(usual: Duration) -> u64 {
-    (usual.as_secs_f64() * 5.0).ceil().max(4.0) as u64
+    (usual * 5).as_secs().saturating_add(1).max(4)
 }
 
 /// Waits until nothing goes on any more that nobody waits for.

@@ -139,6 +139,7 @@ const ALL: &[Expected] = &[
     expected("namespace-cgroup", "(cgroup)", ""),
     expected("namespace-time", "(time_for_children)", ""),
     expected("traced", "a task is traced", "), traced by pid "),
+    expected("stopped", "a task is stopped by a signal", "pid "),
     expected(
         "fifo-path",
         "a FIFO that was opened with O_PATH",

@@ -84,14 +84,12 @@ fn pod(context: &Context) -> Result<()> {
     let dir = context.dir()?;
     let (a_shm, b_shm) = (Shm::mount(context.a(), ID)?, Shm::mount(context.b(), ID)?);
     let workload = Workload::start(context, &a_shm, "sem-creator-first")?;
-    let count = format!(
-        "cd /dev/shm && exec 3<>count && ln count also-count && rm count && cd / && \
-         while :; do echo x >&3; echo x >>/seen; [ /proc/self/fd/3 -ef /dev/shm/also-count ] || exit; \
-         sleep 0.1; done"
-    );
+    let count = "cd /dev/shm && exec 3<>count && ln count also-count && rm count && cd / && \
+                 while :; do echo x >&3; echo x >>/seen; [ /proc/self/fd/3 -ef /dev/shm/also-count ] || exit; \
+                 sleep 0.1; done";
     a.run(context.runtime(), context.python()?, SECOND)
         .bind(a_shm.path(), "/dev/shm")
-        .args(["sh", "-c", &count])
+        .args(["sh", "-c", count])
         .start()?;
     let lines = |ctr: &Ctr| {
         let output = ctr

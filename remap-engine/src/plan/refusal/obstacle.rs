@@ -64,6 +64,7 @@ fn forbids(kind: &Kind, intent: &Intent, criu: CriuVersion) -> bool {
         | Kind::ForeignSession
         | Kind::Namespace { .. }
         | Kind::Traced
+        | Kind::Stopped
         | Kind::FileTable
         | Kind::SystemVMemory
         | Kind::Unseen => true,
@@ -164,6 +165,10 @@ fn said(kind: &Kind) -> (String, String) {
         Kind::Traced => (
             "a task is traced, and CRIU has to trace it itself".into(),
             "end strace, gdb or whatever traces it".into(),
+        ),
+        Kind::Stopped => (
+            "a task is stopped by a signal, and CRIU waits for ever for one that is stopped and frozen (cgroup v1)".into(),
+            "let it go on (kill -CONT) before the checkpoint, and stop it again afterwards".into(),
         ),
         Kind::FileTable => (
             "a thread has a table of descriptors of its own (unshare(2) with CLONE_FILES), which CRIU would lose without a word".into(),

@@ -4,7 +4,11 @@
 
 use std::convert::Infallible;
 use std::ffi::CString;
+use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
+use std::thread::sleep;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use nix::errno::Errno;
@@ -86,6 +90,10 @@ fn create(mut role: Role) -> Result<Infallible> {
 
 fn open(mut role: Role) -> Result<Infallible> {
     channel::wait_for(Path::new(PATH))?;
+    // Its creator has a last step to do: the temporary name.
+    while fs::metadata(PATH)?.nlink() != 1 {
+        sleep(Duration::from_millis(5));
+    }
     let semaphore = Named::open(NAME)?;
     take_part(&mut role, semaphore);
     role.run()

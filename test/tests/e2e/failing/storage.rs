@@ -112,7 +112,7 @@ const WORK: [Case; 3] = [
 
 pub(super) fn images(context: &Context) -> Result<()> {
     dumps(context, &IMAGES, |ground, at| {
-        ground.images = at.file("images")
+        ground.images = at.file("images");
     })
 }
 

@@ -171,7 +171,13 @@ impl Reached {
     fn text(&self) -> String {
         match self {
             Self::There => Stock::Works.to_string(),
-            Self::NoDump(error) => format!("{}: {}", Stock::NoDump, reason(error)),
+            Self::NoDump(error) => {
+                let reason = reason(error);
+                match reason.split_once("this container cannot be checkpointed: ") {
+                    Some((_, why)) => format!("refused: {why}"),
+                    None => format!("{}: {reason}", Stock::NoDump),
+                }
+            }
             Self::NoRestore(error) => format!("{}: {}", Stock::NoRestore, reason(error)),
             Self::Differs(error) => format!("{}: {}", Stock::Differs, reason(error)),
         }

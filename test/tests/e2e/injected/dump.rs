@@ -152,7 +152,7 @@ impl Site<'_> {
             (Some(Victim::Client), _) => {
                 settle(ground)?;
                 let complete = ground.take_checkpoint()?;
-                if !paused && !(exit && complete) {
+                if !(paused || exit && complete) {
                     // Its own pause of the container stays.
                     ground.ctr.command(["task", "resume", ID]).run()?;
                 }

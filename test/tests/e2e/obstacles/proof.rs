@@ -12,6 +12,9 @@ use crate::workload::{ID, LIMIT};
 /// CRIU loses this one without a word.
 const NOT_SAID: &str = "file-table";
 
+/// CRIU waits for this one for ever.
+const NO_END: &str = "stopped";
+
 /// These fail at the restore only, or do harm there: see [`crate::special`].
 const AT_RESTORE: [&str; 2] = ["remade-directory", "nested-directories"];
 
@@ -34,7 +37,8 @@ pub(super) fn criu_refuses_each(context: &Context) -> Result<()> {
         .iter()
         .map(|one| one.name)
         .chain(OF_LOCKS.iter().copied());
-    let said_at_dump = |name: &&str| *name != NOT_SAID && !AT_RESTORE.contains(name);
+    let said_at_dump =
+        |name: &&str| ![NOT_SAID, NO_END].contains(name) && !AT_RESTORE.contains(name);
     for name in names.filter(said_at_dump) {
         let holders = container.add(&[name])?;
         if container.checkpoint_task().is_ok() && !holders.is_empty() {

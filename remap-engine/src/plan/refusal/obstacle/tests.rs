@@ -154,6 +154,7 @@ fn any_kind() -> impl Strategy<Value = Kind> {
             namespace: "pid".into(),
         },
         Kind::Traced,
+        Kind::Stopped,
         Kind::FileTable,
         Kind::SystemVMemory,
     ])
