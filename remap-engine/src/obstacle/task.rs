@@ -163,14 +163,14 @@ mod tests {
             .unwrap();
         let pid = Pid::from_raw(i32::try_from(child.id()).unwrap());
         let process = Process::pin(pid.as_raw()).unwrap();
-        let is_stopped = || {
+        let stopped = || {
             let status = Status::parse(&process.read("status").unwrap());
-            super::is_stopped(&process, status)
+            is_stopped(&process, status)
         };
-        assert!(!is_stopped());
+        assert!(!stopped());
         kill(pid, Signal::SIGSTOP).unwrap();
         waitpid(pid, Some(WaitPidFlag::WUNTRACED)).unwrap();
-        assert!(is_stopped());
+        assert!(stopped());
         child.kill().unwrap();
         child.wait().unwrap();
     }

@@ -58,10 +58,13 @@ mod tests {
         let expected = Status {
             tracer: 7,
             has_ended: true,
+            may_be_stopped: false,
             session: Some(0),
             number: Some(5),
         };
         assert_eq!(Status::parse(text), expected);
+        assert!(Status::parse(b"State:\tT (stopped)\n").may_be_stopped);
+        assert!(Status::parse(b"State:\tD (disk sleep)\n").may_be_stopped);
         let own = std::fs::read("/proc/self/status").unwrap();
         let own = Status::parse(&own);
         assert!(own.tracer == 0 && !own.has_ended);

@@ -14,11 +14,8 @@ pub(super) struct Signal(AsyncFd<OwnedFd>);
 impl Signal {
     /// Waits on `fd`, which does not block.
     pub(super) fn new(fd: OwnedFd) -> io::Result<Self> {
+        // The safe way is deprecated, as it is unsound for other types.
         // SAFETY: an `OwnedFd` names one open descriptor for as long as it lives.
-        #[expect(
-            unsafe_code,
-            reason = "the safe way is deprecated as unsound for other types"
-        )]
         let registered = unsafe { AsyncFd::register(fd) };
         Ok(Self(registered?))
     }
