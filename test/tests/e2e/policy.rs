@@ -19,7 +19,6 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     Scenario::new("policy::carry", mounts::carry).runtimes(REMAP),
     Scenario::new("policy::target_has_its_own", mounts::target_has_its_own).runtimes(REMAP),
     Scenario::new("policy::refuse", mounts::refuse).runtimes(REMAP),
-    Scenario::new("policy::ghost_not_yet", mounts::ghost_not_yet).runtimes(REMAP),
     Scenario::new("policy::wrong_at_create", wrong::at_create).runtimes(REMAP),
     Scenario::new("policy::wrong_for_the_mounts", wrong::for_the_mounts).runtimes(REMAP),
     Scenario::new("policy::limits", limits::limits).runtimes(&[Runtime::DropIn]),

@@ -123,19 +123,3 @@ pub(super) fn refuse(context: &Context) -> Result<()> {
     ctr.remove(ID)?;
     ctr.remove_image(IMAGE)
 }
-
-/// Until images are rewritten.
-pub(super) fn ghost_not_yet(context: &Context) -> Result<()> {
-    let ctr = context.ctr();
-    let shm = Shm::mount(context.a(), ID)?;
-    for word in ["ghost", "nameless"] {
-        let run = busybox(context)
-            .bind(shm.path(), "/dev/shm")
-            .annotation(MOUNTS, &format!("/dev/shm={word}"));
-        start(context, run.shell("touch /ready; exec sleep 600"))?;
-        let parts = ["cannot be done yet", word];
-        expect_refusal(&ctr, ctr.checkpoint(ID, IMAGE), &parts)?;
-        ctr.remove(ID)?;
-    }
-    Ok(())
-}
