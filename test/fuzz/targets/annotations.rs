@@ -5,6 +5,7 @@ use libfuzzer_sys::fuzz_target;
 use remap_engine::criu::config::UserConfig;
 use remap_engine::intent::{Intent, LOSE_EXEC_SESSIONS};
 use remap_engine::manifest::DumpOptions;
+use remap_engine::policy::{CARRY_LIMIT, EXIT, FILE_LOCKS, GHOST_LIMIT, MOUNTS};
 use remap_engine::time_limit::{self, DUMP, FREEZE, RESTORE};
 use remap_fuzz::{bundle, scratch, split};
 use serde_json::json;
@@ -18,6 +19,11 @@ fuzz_target!(|data: &[u8]| {
         RESTORE.annotation,
         LOSE_EXEC_SESSIONS,
         "org.criu.config",
+        MOUNTS,
+        CARRY_LIMIT,
+        GHOST_LIMIT,
+        FILE_LOCKS,
+        EXIT,
     ];
     let lines = String::from_utf8_lossy(lines);
     let annotations = lines.lines().filter_map(|line| {
@@ -43,12 +49,15 @@ fuzz_target!(|data: &[u8]| {
     if let Ok(intent) = Intent::new(true, &request, &bundle, &config, None) {
         let lose = bundle.annotations.get(LOSE_EXEC_SESSIONS);
         assert_eq!(
-            intent.lose_exec_sessions,
+            intent.policy.lose_exec_sessions,
             lose.is_some_and(|lose| lose == "true")
         );
         assert_eq!(
             intent.ghost_limit_bytes,
-            config.ghost_limit_bytes().expect("read before")
+            intent
+                .policy
+                .ghost_limit_bytes
+                .or(config.ghost_limit_bytes().expect("read before"))
         );
     }
 });

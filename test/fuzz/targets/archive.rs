@@ -7,7 +7,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use libfuzzer_sys::fuzz_target;
-use remap_engine::carry::{Mode, PopulateError, Request, populate, read_index};
+use remap_engine::carry::{Beside, Mode, PopulateError, Request, populate, read_index};
 use remap_fuzz::scratch;
 
 const BLOCK: usize = 512;
@@ -36,7 +36,7 @@ fuzz_target!(|data: &[u8]| {
 
     let index = read_index(&archive);
     let mode = if choice & 2 == 0 {
-        Mode::Add
+        Mode::Add(Beside::default())
     } else {
         Mode::Replace {
             stash: stash.clone(),
