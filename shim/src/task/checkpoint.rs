@@ -63,7 +63,9 @@ pub(super) async fn checkpoint(
         });
     }
     // The other options that annotations set are the engine's business.
-    options.exit |= Policy::load(container.bundle.path())?.exit;
+    // A bundle that cannot be read is refused by the engine, which says in which phase.
+    let policy = Policy::load(container.bundle.path()).unwrap_or_default();
+    options.exit |= policy.exit;
     let permit = container.begin(Op::Checkpoint).await?;
     let before = permit.before();
     let pause = ClientsPause::of(&container, before, &request.path);

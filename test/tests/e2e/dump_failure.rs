@@ -2,7 +2,7 @@
 
 use anyhow::{Context as _, Result, ensure};
 use remap_test::ctr::Status;
-use remap_test::{Ctr, Flavour, Runtime, wait};
+use remap_test::{Ctr, Runtime, wait};
 
 use crate::context::Context;
 use crate::scenario::Scenario;
@@ -11,40 +11,24 @@ use crate::workload::{ID, LIMIT, Workload};
 
 /// See [`crate::SCENARIOS`].
 pub(crate) const SCENARIOS: &[Scenario] = &[
-    // Of the CRIU of the other flavour it is not known how it takes this.
-    Scenario::new("dump_failure::goes_on", goes_on)
-        .runtimes(&[Runtime::Remap, Runtime::DropIn])
-        .flavours(&[Flavour::Forky]),
+    Scenario::new("dump_failure::goes_on", goes_on).runtimes(&[Runtime::Remap, Runtime::DropIn])
 ];
 
 const IMAGE: &str = "remap.test/failed:1";
-
-/// Polls a pipe of which it holds no end any more, but a child of it does, and stays. CRIU looks for
-/// the ends among the descriptors of the process, and learns only there that they are gone
-/// (`dump_one_eventpoll`). Says its pid in /polling.
-const POLL: &str = "\
-import ctypes, os, select, signal
-ends = os.pipe()
-poll = select.epoll()
-poll.register(ends[0])
-if os.fork() == 0:
-    ctypes.CDLL(None).prctl(1, signal.SIGKILL)
-    poll.close()
-else:
-    for end in ends:
-        os.close(end)
-    with open('/polling.new', 'w') as file:
-        file.write(str(os.getpid()))
-    os.rename('/polling.new', '/polling')
-signal.pause()
-";
 
 /// The container goes on, and can be dumped when the cause is gone.
 fn goes_on(context: &Context) -> Result<()> {
     let ctr = context.ctr();
     let shm = Shm::mount(context.a(), ID)?;
-    let workload = Workload::start(context, &shm, "sem-creator-first")?;
-    let cause = add_poll(&ctr)?;
+    let dir = context.dir()?;
+    let inside = format!("{dir}/inside");
+    context.a().command("mkdir").arg(&inside).check()?;
+    let workload = Workload::start_by(context, &shm, "sem-creator-first", |run| {
+        run.bind(&inside, "/inside")
+    })?;
+    let cause = hold_file(&ctr)?;
+    let away = ["-T", &format!("{inside}/held"), &format!("{dir}/away")];
+    context.a().command("mv").args(away).check()?;
     let before = workload.probe(&ctr)?;
     let names = shm.names()?;
     let task = ctr.wait_for(ID, &Status::Running, LIMIT)?;
@@ -54,7 +38,7 @@ fn goes_on(context: &Context) -> Result<()> {
         .without_plan("it is to be CRIU that fails, in the middle of the dump")
         .checkpoint(ID, IMAGE)
         .err()
-        .context("CRIU can dump the poll")?
+        .context("CRIU can dump the file")?
         .to_string();
     ensure!(error.contains("phase dump"), "no phase in {error:?}");
     expect_kept_log(context, &error)?;
@@ -91,16 +75,18 @@ fn expect_kept_log(context: &Context, error: &str) -> Result<()> {
     Ok(())
 }
 
-/// Adds a process with such a poll to the container's own: an orphan becomes a
-/// child of the first. Returns its pid there.
-fn add_poll(ctr: &Ctr) -> Result<String> {
-    let line = r#"setsid python3 -c "$0" </dev/null >/dev/null 2>&1 &"#;
-    ctr.exec(ID, &["sh", "-c", line, POLL])?.ok()?;
-    let mut said = String::new();
-    wait::until(LIMIT, || {
-        said = ctr.exec(ID, &["cat", "/polling"])?.text().into_owned();
-        Ok(!said.is_empty())
-    })?;
-    ensure!(!said.is_empty(), "the process with the poll does not start");
-    Ok(said)
+/// Adds a process with a file on the bind to the container's own: an orphan becomes a child of the
+/// first. Returns its pid there. When the host moves the file out of what the bind shows, it has no
+/// path there any more, and CRIU finds that out when it comes to it.
+fn hold_file(ctr: &Ctr) -> Result<String> {
+    let line = "touch /inside/held; setsid sleep 1000 3</inside/held </dev/null >/dev/null 2>&1 & \
+                echo $!";
+    let said = ctr.exec(ID, &["sh", "-c", line])?.ok()?;
+    let pid = said.text().trim().to_owned();
+    let holds = || {
+        let held = ctr.exec(ID, &["readlink", &format!("/proc/{pid}/fd/3")])?;
+        Ok(held.text() == "/inside/held")
+    };
+    ensure!(wait::until(LIMIT, holds)?, "process {pid} has no file");
+    Ok(pid)
 }
