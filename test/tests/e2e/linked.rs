@@ -51,18 +51,18 @@ const SAME: &str = "same() { f=/proc/1/fd/$1; [ $(stat -L -c %i $f) = $(stat -c 
 /// On the root: a file, one whose directory is gone too, one that is held by two names that are
 /// gone, one whose name another file has now, and one of the image. On the volume: a file and a
 /// FIFO.
-const ROOT_AND_VOLUME: &str = "mkdir -p /work/d; gone 3 /work/first /work/lives; \
-    gone 4 /work/d/deep /work/up; rmdir /work/d; \
-    exec 5<>/work/one; echo twice >&5; ln /work/one /work/two; exec 6<>/work/two; \
-    ln /work/one /work/three; rm /work/one /work/two; \
-    gone 7 /work/name /work/old; echo new >/work/name; \
+const ROOT_AND_VOLUME: &str = "mkdir -p /place/d; gone 3 /place/first /place/lives; \
+    gone 4 /place/d/deep /place/up; rmdir /place/d; \
+    exec 5<>/place/one; echo twice >&5; ln /place/one /place/two; exec 6<>/place/two; \
+    ln /place/one /place/three; rm /place/one /place/two; \
+    gone 7 /place/name /place/old; echo new >/place/name; \
     exec 8</etc/group; ln /etc/group /etc/kept; rm /etc/group; \
     gone 9 /vol/first /vol/lives; ";
 
 /// See [`ROOT_AND_VOLUME`].
-const LOOK: &str = "same 3 /work/lives; same 4 /work/up; same 5 /work/three; same 6 /work/three; \
-                    same 7 /work/old; cat /work/name; same 8 /etc/kept; same 9 /vol/lives; \
-                    ls /work /vol; ls /etc | grep -v resolv";
+const LOOK: &str = "same 3 /place/lives; same 4 /place/up; same 5 /place/three; same 6 /place/three; \
+                    same 7 /place/old; cat /place/name; same 8 /etc/kept; same 9 /vol/lives; \
+                    ls /place /vol; ls /etc | grep -v resolv";
 
 fn start<'c>(context: &Context<'c>, workload: &str) -> Run<'c> {
     let run = context.ctr().run(context.runtime(), BUSYBOX_IMAGE, ID);
@@ -136,7 +136,7 @@ fn stock(context: &Context) -> Result<()> {
     let ctr = context.ctr();
     let _volume = Volume::make(context.a())?;
     for workload in [
-        "mkdir /work; gone 3 /work/first /work/lives; ",
+        "mkdir /place; gone 3 /place/first /place/lives; ",
         "gone 3 /vol/first /vol/lives; ",
     ] {
         start(context, workload).start()?;
@@ -167,8 +167,8 @@ fn stock(context: &Context) -> Result<()> {
 fn unlike(context: &Context) -> Result<()> {
     let ctr = context.ctr();
     let _volume = Volume::make(context.a())?;
-    let workload = "mkdir /work; gone 3 /work/first /work/lives; gone 4 /vol/first /vol/lives; ";
-    let line = "same 3 /work/lives; same 4 /vol/lives; ls /work /vol";
+    let workload = "mkdir /place; gone 3 /place/first /place/lives; gone 4 /vol/first /vol/lives; ";
+    let line = "same 3 /place/lives; same 4 /vol/lives; ls /place /vol";
     start(context, workload).start()?;
     wait_until_ready(&ctr)?;
     let before = look(&ctr, line)?;
@@ -176,7 +176,7 @@ fn unlike(context: &Context) -> Result<()> {
     ctr.remove(ID)?;
 
     let without_layer = ["container", "restore", "--live", ID, IMAGE];
-    refused(&ctr, &without_layer, &["work/lives", "--rw"])?;
+    refused(&ctr, &without_layer, &["place/lives", "--rw"])?;
     let host = context.a();
     let restore = ["container", "restore", "--rw", "--live", ID, IMAGE];
     for (change, parts) in [
@@ -255,13 +255,13 @@ fn exit(context: &Context) -> Result<()> {
     let host = context.a();
     let images = format!("{}/images", context.dir()?);
     let _volume = Volume::make(host)?;
-    let workload = "mkdir /work; gone 3 /work/first /work/lives; gone 4 /vol/first /vol/lives; ";
+    let workload = "mkdir /place; gone 3 /place/first /place/lives; gone 4 /vol/first /vol/lives; ";
     start(context, workload).start()?;
     wait_until_ready(&ctr)?;
     ctr.checkpoint_task(ID, &images, &format!("{images}-work"), true)?;
     ctr.wait_for(ID, &Status::Stopped, LIMIT)?;
     expect_no_links(host)?;
-    let left = host.shell(&format!("ls {}/rootfs/work {VOLUME}", bundle()))?;
+    let left = host.shell(&format!("ls {}/rootfs/place {VOLUME}", bundle()))?;
     ensure!(!left.text().contains("link_remap"), "{}", left.text());
     let manifest = host.read_file(&format!("{images}/remap-manifest.json"))?;
     let manifest: serde_json::Value = serde_json::from_slice(&manifest)?;
@@ -270,7 +270,7 @@ fn exit(context: &Context) -> Result<()> {
         .iter()
         .filter_map(|it| it["survivor"].as_str())
         .collect();
-    ensure!(survivors == ["work/lives", "lives"], "{manifest}");
+    ensure!(survivors == ["place/lives", "lives"], "{manifest}");
     ctr.remove(ID)
 }
 

@@ -32,10 +32,10 @@ const LIMIT: Duration = Duration::from_secs(60);
 const WATCH: &str = "
 import ctypes, os, struct
 libc = ctypes.CDLL(None)
-os.makedirs('/work/a b')
+os.makedirs('/place/a b')
 watch = libc.inotify_init1(0)
 names = {}
-for name in ['/work/f', '/work/a b/g']:
+for name in ['/place/f', '/place/a b/g']:
     open(name, 'w').close()
     names[libc.inotify_add_watch(watch, name.encode(), 2)] = name
 open('/ready', 'w').close()
@@ -96,16 +96,16 @@ fn watch(context: &Context) -> Result<()> {
     let ctr = context.ctr();
     start_watch(context)?;
     for _ in 0..2 {
-        for file in ["/work/f", "/work/a b/g"] {
+        for file in ["/place/f", "/place/a b/g"] {
             expect_event(&ctr, file)?;
         }
         ctr.checkpoint(ID, IMAGE)?;
-        expect_event(&ctr, "/work/f").context("after the dump")?;
+        expect_event(&ctr, "/place/f").context("after the dump")?;
         ctr.remove(ID)?;
         ctr.restore(ID, IMAGE)?;
         ctr.remove_image(IMAGE)?;
     }
-    for file in ["/work/f", "/work/a b/g"] {
+    for file in ["/place/f", "/place/a b/g"] {
         expect_event(&ctr, file).context("after the restore")?;
     }
     ctr.remove(ID)
@@ -115,7 +115,7 @@ fn watch(context: &Context) -> Result<()> {
 fn watch_stock(context: &Context) -> Result<()> {
     let ctr = context.ctr();
     start_watch(context)?;
-    expect_event(&ctr, "/work/f")?;
+    expect_event(&ctr, "/place/f")?;
     ensure!(ctr.checkpoint(ID, IMAGE).is_err(), "the dump succeeds");
     let log = context
         .a()
