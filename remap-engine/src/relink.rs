@@ -31,6 +31,8 @@ use self::place::Place;
 #[derive(Debug)]
 pub struct Relink {
     note: Note,
+    /// Whether CRIU may have made ghosts.
+    begun: bool,
 }
 
 impl Relink {
@@ -93,6 +95,7 @@ impl Relink {
         }
         Ok(Self {
             note: Note::new(note, noted),
+            begun: false,
         })
     }
 
@@ -101,10 +104,11 @@ impl Relink {
     ///
     /// # Errors
     /// They cannot be made; those that were stay, for [`Relink::rollback`].
-    pub fn begin(&self) -> Result<(), RelinkError> {
+    pub fn begin(&mut self) -> Result<(), RelinkError> {
         if self.note.ghosts().is_empty() {
             return Ok(());
         }
+        self.begun = true;
         self.note.store()?;
         for ghost in self.note.ghosts() {
             let place = Place::open(&ghost.target)?;
@@ -149,11 +153,14 @@ impl Relink {
     }
 
     /// The restore has failed, and nothing of it runs any more: removes the names of its ghosts,
-    /// CRIU's own among them.
+    /// CRIU's own among them. Does nothing before [`Relink::begin`].
     ///
     /// # Errors
     /// One cannot be removed; the others are tried all the same, and the note stays.
     pub fn rollback(self) -> Result<(), RelinkError> {
+        if !self.begun {
+            return Ok(());
+        }
         let mut result = Ok(());
         // Directories after the names that are in them, also those of other ghosts.
         for take_back in [take_back_names, take_back_directories] {
@@ -173,7 +180,7 @@ impl Relink {
     /// As [`Relink::rollback`]; or the note cannot be read.
     pub fn recover(note: &Path) -> Result<(), RelinkError> {
         match Note::read(note)? {
-            Some(note) => Self { note }.rollback(),
+            Some(note) => Self { note, begun: true }.rollback(),
             None => Ok(()),
         }
     }

@@ -36,7 +36,7 @@ impl Ground {
             }],
             annotations: Default::default(),
         };
-        let relink = Relink::prepare(&bundle, ghosts, &self.note())?;
+        let mut relink = Relink::prepare(&bundle, ghosts, &self.note())?;
         relink.begin()?;
         Ok(relink)
     }

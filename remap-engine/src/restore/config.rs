@@ -1,8 +1,9 @@
 //! CRIU's configuration during a restore.
 
-use super::{BoxError, DumpOptions};
 use crate::bundle::Bundle;
 use crate::criu::config::{self, UserConfig};
+use crate::manifest::DumpOptions;
+use crate::phase::BoxError;
 use crate::policy::Policy;
 use crate::workdir::WorkDir;
 

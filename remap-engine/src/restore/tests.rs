@@ -1,8 +1,13 @@
 //! The transaction on a real tmpfs, with a restorer that succeeds or fails as told.
 
 use super::*;
+use crate::carry;
+use crate::contents::archive_name;
 use crate::manifest::CarriedMount;
+use crate::manifest::{FILE_NAME, Manifest};
+use crate::private;
 use std::collections::BTreeMap;
+use std::os::fd::AsFd;
 use std::sync::Mutex;
 
 struct FakeRestorer {
@@ -177,10 +182,14 @@ fn a_restore_whose_process_was_killed_is_taken_back() {
     let ground = Ground::new();
     let work = WorkDir::of(&ground.request().bundle);
     let bundle = Bundle::load(&ground.request().bundle).unwrap();
-    let manifest = verify(&ground.request()).unwrap().unwrap();
-    let places = fit::fit(&bundle, &manifest.mounts).unwrap();
+    let checked = Checked::open(&ground.request().image_dir).unwrap();
+    let places = fit::fit(&bundle, checked.mounts()).unwrap();
     let alone = Companions::expect(&bundle, None, &places).unwrap();
-    std::mem::forget(populate_all(&ground.request(), &work, &places, &alone).unwrap());
+    let ghosts = Relink::prepare(&bundle, &[], &work.relink_note()).unwrap();
+    let mut changes = Changes::begin(work, ghosts);
+    let request = ground.request();
+    changes.populate(&request, &places, &alone).unwrap();
+    std::mem::forget(changes);
     assert_eq!(ground.contents(), "carried");
     recover(&ground.request().bundle).unwrap();
     assert_eq!(ground.contents(), "old");
