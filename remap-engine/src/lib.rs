@@ -7,6 +7,7 @@ pub mod carry_limit;
 pub mod checkpoint;
 pub mod contents;
 pub mod criu;
+mod detour;
 pub mod fit;
 pub mod ghosts;
 pub mod half_restored;

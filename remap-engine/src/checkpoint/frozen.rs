@@ -5,6 +5,7 @@ use std::path::Path;
 use super::seal::{Facts, seal};
 use crate::bundle::Bundle;
 use crate::contents::{CapturedMount, CarriedMounts};
+use crate::detour;
 use crate::ghosts::{GhostFile, Ghosts};
 use crate::linked::{self, LinkedFile};
 use crate::phase::{BoxError, Phase, PhaseError};
@@ -85,11 +86,13 @@ impl Contents<'_> {
     /// Phase capture; what was written stays in `image_dir`.
     pub(super) fn capture(&self, image_dir: &Path) -> Result<Saved, PhaseError> {
         Phase::Capture.run(|| -> Result<Saved, BoxError> {
-            let saved = Saved {
+            let init = &self.tasks.init;
+            let mut saved = Saved {
                 mounts: self.mounts.capture(image_dir)?,
-                ghosts: self.ghosts.capture(&self.tasks.init, image_dir)?,
-                links: linked::find(&self.tasks.init, self.plan, image_dir)?,
+                ghosts: self.ghosts.capture(init, image_dir)?,
+                links: linked::find(init, self.plan, image_dir)?,
             };
+            detour::give(init, self.plan, image_dir, &mut saved.ghosts)?;
             self.circle.map_or(Ok(()), Circle::confirm)?;
             Ok(saved)
         })

@@ -61,7 +61,7 @@ pub struct RemapFilePathEntry {
 pub(in crate::criu) const FILES: &str = "files.img";
 
 /// The one with regular files, of CRIU before 3.4.
-const OLD_FILES: &str = "reg-files.img";
+pub(in crate::criu) const OLD_FILES: &str = "reg-files.img";
 
 /// The one with the remaps.
 pub(in crate::criu) const REMAPS: &str = "remap-fpath.img";

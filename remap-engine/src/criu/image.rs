@@ -8,7 +8,11 @@
 mod entries;
 pub mod wire;
 
+use std::fs::File;
+use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
+
+use crate::private;
 
 pub(in crate::criu) use self::entries::put;
 pub use self::entries::{Edit, Entries, Format, rewrite};
@@ -132,11 +136,41 @@ pub enum ImageError {
 /// # Errors
 /// See [`ImageError`]; nothing is skipped.
 pub fn read<M: prost::Message + Default>(path: &Path, magic: Magic) -> Result<Vec<M>, ImageError> {
-    let file = std::fs::File::open(path).map_err(|source| ImageError::Read {
+    let file = File::open(path).map_err(|source| ImageError::Read {
         path: path.to_owned(),
         source,
     })?;
     parse(path, std::io::BufReader::new(file), magic)
+}
+
+/// Replaces an image by what `write` makes of it, as a whole, readable by root only. Nothing is
+/// synced.
+///
+/// # Errors
+/// That of `write`, or the file cannot be written; the old one is there then.
+pub(in crate::criu) fn replace<T>(
+    path: &Path,
+    write: impl FnOnce(&mut BufWriter<File>) -> Result<T, ImageError>,
+) -> Result<T, ImageError> {
+    let mut temporary = path.as_os_str().to_owned();
+    temporary.push(".new");
+    let temporary = PathBuf::from(temporary);
+    let cannot_write = |source| ImageError::Write {
+        path: temporary.clone(),
+        source,
+    };
+    private::remove_if_exists(&temporary).map_err(cannot_write)?;
+    let out = private::create_file(&temporary).map_err(cannot_write)?;
+    let mut out = BufWriter::new(out);
+    let result = write(&mut out).and_then(|value| {
+        out.flush().map_err(cannot_write)?;
+        std::fs::rename(&temporary, path).map_err(cannot_write)?;
+        Ok(value)
+    });
+    if result.is_err() {
+        private::remove_if_exists(&temporary).map_err(cannot_write)?;
+    }
+    result
 }
 
 fn parse<M: prost::Message + Default>(

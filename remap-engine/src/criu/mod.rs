@@ -8,5 +8,6 @@ pub mod ghost;
 pub mod image;
 pub mod options;
 pub mod remap;
+pub mod rename;
 pub mod running;
 pub mod version;

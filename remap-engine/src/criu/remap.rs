@@ -8,14 +8,13 @@
 use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
-use std::io::{self, BufReader, BufWriter, Read, Write};
+use std::io::{self, BufReader, Read, Write};
 use std::path::Path;
 
 use prost::Message;
 
 use super::files::{DumpedFile, FILES, OLD_GHOST_BIT, REMAPS, Remap, RemapFilePathEntry};
 use super::image::{self, Edit, Entries, ImageError, Magic, wire};
-use crate::private;
 
 /// GHOST, in a remap entry.
 const GHOST: u32 = 1;
@@ -63,34 +62,17 @@ pub fn make_ghosts(
     ghosts: &BTreeMap<u32, u32>,
 ) -> Result<HashMap<u32, u32>, ImageError> {
     let path = dir.join(REMAPS);
-    let temporary = dir.join(format!("{REMAPS}.new"));
-    let cannot_write = |source| ImageError::Write {
-        path: temporary.clone(),
-        source,
-    };
-    private::remove_if_exists(&temporary).map_err(cannot_write)?;
-    let out = private::create_file(&temporary).map_err(cannot_write)?;
-    let mut out = BufWriter::new(out);
-    let written = match File::open(&path) {
-        Ok(file) => rewrite(&path, BufReader::new(file), &mut out, ghosts),
+    image::replace(&path, |out| match File::open(&path) {
+        Ok(file) => rewrite(&path, BufReader::new(file), out, ghosts),
         // CRIU writes no remap image when nothing was remapped.
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            begin(dir).and_then(|header| rewrite(&path, header.as_slice(), &mut out, ghosts))
+            begin(dir).and_then(|header| rewrite(&path, header.as_slice(), out, ghosts))
         }
         Err(source) => Err(ImageError::Read {
             path: path.clone(),
             source,
         }),
-    };
-    let result = written.and_then(|first| {
-        out.flush().map_err(cannot_write)?;
-        std::fs::rename(&temporary, &path).map_err(cannot_write)?;
-        Ok(first)
-    });
-    if result.is_err() {
-        private::remove_if_exists(&temporary).map_err(cannot_write)?;
-    }
-    result
+    })
 }
 
 /// An empty remap image in the format of the others.

@@ -40,6 +40,7 @@
 mod binds;
 mod context;
 mod criu_conf;
+mod crowded;
 mod dump_failure;
 mod exit;
 mod exported;
@@ -103,6 +104,7 @@ const SCENARIOS: &[&[Scenario]] = &[
     shared::SCENARIOS,
     ghosts::SCENARIOS,
     together::SCENARIOS,
+    crowded::SCENARIOS,
     leave_running::SCENARIOS,
     exit::SCENARIOS,
     linked::SCENARIOS,

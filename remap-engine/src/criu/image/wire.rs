@@ -146,34 +146,67 @@ pub fn number(message: &[u8], number: u32) -> Result<Option<u64>, WireError> {
     Ok(found)
 }
 
+/// The bytes in the field `number`, the last ones if there are several; `None` if there are none.
+///
+/// # Errors
+/// The bytes are no message.
+pub fn bytes(message: &[u8], number: u32) -> Result<Option<&[u8]>, WireError> {
+    let mut found = None;
+    for field in Fields::of(message) {
+        let field = field?;
+        if let (true, Value::Bytes(value)) = (field.number == number, field.value) {
+            found = Some(value);
+        }
+    }
+    Ok(found)
+}
+
 /// The message with other numbers in some fields: each in the place where it is, or at the end if
 /// it is not. All else is kept as it is.
 ///
 /// # Errors
 /// The bytes are no message.
 pub fn with_numbers(message: &[u8], changes: &[(u32, u64)]) -> Result<Vec<u8>, WireError> {
-    let mut changed = Vec::with_capacity(message.len());
-    let mut left = changes.to_vec();
+    let fields = changes.iter().map(|(number, value)| {
+        let mut field = Vec::new();
+        put_varint(&mut field, u64::from(*number) << 3);
+        put_varint(&mut field, *value);
+        (*number, field)
+    });
+    with_fields(message, fields.collect())
+}
+
+/// The same with other bytes (text, or a message) in one field.
+///
+/// # Errors
+/// The bytes are no message.
+pub fn with_bytes(message: &[u8], number: u32, bytes: &[u8]) -> Result<Vec<u8>, WireError> {
+    let mut field = Vec::with_capacity(bytes.len());
+    put_varint(&mut field, (u64::from(number) << 3) | 2);
+    put_varint(&mut field, bytes.len().try_into().unwrap_or(u64::MAX));
+    field.extend(bytes);
+    with_fields(message, vec![(number, field)])
+}
+
+/// The same with these fields, by their numbers.
+fn with_fields(message: &[u8], changes: Vec<(u32, Vec<u8>)>) -> Result<Vec<u8>, WireError> {
+    let changed: Vec<u32> = changes.iter().map(|(number, _)| *number).collect();
+    let mut result = Vec::with_capacity(message.len());
+    let mut left = changes;
     for field in Fields::of(message) {
         let field = field?;
         if let Some(index) = left.iter().position(|(number, _)| *number == field.number) {
-            let (number, value) = left.swap_remove(index);
-            put_number(&mut changed, number, value);
-        } else if !changes.iter().any(|(number, _)| *number == field.number) {
-            changed.extend(field.raw);
+            result.extend(left.swap_remove(index).1);
+        } else if !changed.contains(&field.number) {
+            result.extend(field.raw);
         }
         // Else it is a repetition of one that has been changed, which would win.
     }
     left.sort_unstable();
-    for (number, value) in left {
-        put_number(&mut changed, number, value);
+    for (_, field) in left {
+        result.extend(field);
     }
-    Ok(changed)
-}
-
-fn put_number(message: &mut Vec<u8>, number: u32, value: u64) {
-    put_varint(message, u64::from(number) << 3);
-    put_varint(message, value);
+    Ok(result)
 }
 
 fn put_varint(message: &mut Vec<u8>, mut value: u64) {
@@ -244,6 +277,16 @@ mod tests {
         );
         assert_eq!(number(&changed, 2).unwrap(), Some(200));
         assert_eq!(number(&changed, 4).unwrap(), None);
+    }
+
+    #[test]
+    fn bytes_are_changed_in_their_place() {
+        // Fields 1 = 5, 2 = "ab", 1 = 6.
+        let message = [0x08, 5, 0x12, 2, b'a', b'b', 0x08, 6];
+        assert_eq!(bytes(&message, 2).unwrap(), Some(&b"ab"[..]));
+        let changed = with_bytes(&message, 2, b"c").unwrap();
+        assert_eq!(changed, [0x08, 5, 0x12, 1, b'c', 0x08, 6]);
+        assert_eq!(bytes(&changed, 3).unwrap(), None);
     }
 
     #[test]
