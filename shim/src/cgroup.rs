@@ -12,7 +12,7 @@ use std::{
 const MOUNT: &str = "/sys/fs/cgroup";
 
 /// The directory of each controller, or the one of all.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Cgroup {
     /// cgroup v1, beside an empty unified hierarchy or not: by controller.
     V1(HashMap<String, PathBuf>),

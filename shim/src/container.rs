@@ -5,7 +5,7 @@ use std::{
     path::PathBuf,
     pin::pin,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
         atomic::{AtomicBool, AtomicU32},
     },
     time::Duration,
@@ -15,6 +15,7 @@ use serde_json::Value;
 
 use crate::{
     bundle::Bundle,
+    cgroup::Cgroup,
     error::TaskError,
     events,
     launch::Launched,
@@ -54,6 +55,8 @@ pub(crate) struct Container {
     pub(crate) further_pauses: AtomicU32,
     /// Its state.
     pub(crate) machine: Machine,
+    /// Where its cgroup was when it began to run.
+    pub(crate) first_cgroup: OnceLock<Cgroup>,
     /// Its init.
     pub(crate) init: Process,
     /// Its other processes.
@@ -118,6 +121,15 @@ impl Container {
         self.execs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Its cgroup: that of its init, looked up anew each time, so that a restored container is found
+    /// too, wherever CRIU has put it; or, of one that has ended, where it was. `None` before it runs.
+    pub(crate) fn cgroup(&self) -> Option<Cgroup> {
+        let of_init = self.init.runs().then(|| Cgroup::of(self.init.pid()).ok());
+        of_init
+            .flatten()
+            .or_else(|| self.first_cgroup.get().cloned())
+    }
+
     /// Begins `op`; see [`Machine::begin`].
     ///
     /// # Errors
@@ -134,7 +146,11 @@ impl Container {
 
     /// Init runs from now on: keeps its streams, and will make its exit known.
     pub(crate) fn init_runs(self: &Arc<Self>, launched: Launched, publisher: &Publisher) {
-        self.init.run(launched.child.pid(), launched.io);
+        let pid = launched.child.pid();
+        if let Ok(cgroup) = Cgroup::of(pid) {
+            let _ = self.first_cgroup.set(cgroup);
+        }
+        self.init.run(pid, launched.io);
         let watch = Arc::clone(self).watch_init(launched.child, publisher.clone());
         tokio::spawn(watch);
     }

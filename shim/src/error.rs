@@ -172,8 +172,8 @@ pub(crate) enum TaskError {
         #[source]
         source: std::io::Error,
     },
-    /// Figures of a container without processes.
-    #[error("container {id} does not run, so there are no figures")]
+    /// Figures of a container that never had processes.
+    #[error("container {id} has not run yet, so there are no figures")]
     NotRunning {
         /// The container.
         id: String,
@@ -201,12 +201,13 @@ impl TaskError {
             | Self::Finished
             | Self::Reaper(ReaperError::Finished { .. }) => Code::NOT_FOUND,
             Self::ContainerExists { .. } | Self::ProcessExists { .. } => Code::ALREADY_EXISTS,
-            Self::Refused { .. }
-            | Self::NotStarted { .. }
-            | Self::Started { .. }
-            | Self::StillRuns { .. }
-            | Self::NotRunning { .. } => Code::FAILED_PRECONDITION,
-            Self::NotRolledBack(_) => Code::FAILED_PRECONDITION,
+            // A state that the Go shim does not know.
+            Self::Refused { refused, .. } if refused.status.is_under_way() => {
+                Code::FAILED_PRECONDITION
+            }
+            Self::NotStarted { .. } | Self::NotRunning { .. } | Self::NotRolledBack(_) => {
+                Code::FAILED_PRECONDITION
+            }
             Self::TooLarge { .. } => Code::RESOURCE_EXHAUSTED,
             Self::Signal { .. }
             | Self::Invalid { .. }
@@ -219,7 +220,11 @@ impl TaskError {
                 _ => Code::UNKNOWN,
             },
             Self::Internal | Self::Encode(_) => Code::INTERNAL,
-            Self::Runc { .. }
+            // containerd's client takes FAILED_PRECONDITION of a kill for success.
+            Self::Refused { .. }
+            | Self::Started { .. }
+            | Self::StillRuns { .. }
+            | Self::Runc { .. }
             | Self::Freeze(_)
             | Self::StaysPaused(_)
             | Self::Options(OptionsError::File { .. })
@@ -283,6 +288,14 @@ mod tests {
         };
         let expected = "cannot exec in container c1: it is being checkpointed";
         assert_eq!(status(error), (Code::FAILED_PRECONDITION, expected.into()));
+        let error = TaskError::Refused {
+            id: "c1".into(),
+            refused: Refused {
+                op: Op::Pause,
+                status: Status::Stopped,
+            },
+        };
+        assert_eq!(status(error).0, Code::UNKNOWN);
         let error = TaskError::Reaper(ReaperError::Finished { pid: 1 });
         assert_eq!(status(error).0, Code::NOT_FOUND);
     }

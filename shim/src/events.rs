@@ -92,13 +92,13 @@ pub(crate) fn exited(id: &str, exec_id: &str, pid: u32, exit: Exit) -> Event {
     event(topics::TASK_EXIT_EVENT_TOPIC, &message)
 }
 
-/// A container was deleted.
-pub(crate) fn deleted(id: &str, pid: u32, exit: Exit) -> Event {
+/// A container was deleted, which has ended unless it never ran.
+pub(crate) fn deleted(id: &str, pid: u32, exit: Option<Exit>) -> Event {
     let message = TaskDelete {
         container_id: id.to_owned(),
         pid,
-        exit_status: exit.status,
-        exited_at: MessageField::some(exit.at.into()),
+        exit_status: exit.map_or(0, |exit| exit.status),
+        exited_at: MessageField::from_option(exit.map(|exit| exit.at.into())),
         ..TaskDelete::default()
     };
     event(topics::TASK_DELETE_EVENT_TOPIC, &message)

@@ -5,7 +5,7 @@ use std::{fmt, io};
 /// The highest signal number of Linux (signal(7): SIGRTMAX).
 const MAX: u32 = 64;
 
-/// A number that signal(7) knows: 1 to 64.
+/// A number that signal(7) knows, 1 to 64, or 0, with which kill(2) only looks for the process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Signal(i32);
 
@@ -17,7 +17,7 @@ impl Signal {
 
     /// `None` for a number that is no signal.
     pub(crate) fn new(number: u32) -> Option<Self> {
-        let number = (1..=MAX).contains(&number).then_some(number)?;
+        let number = Some(number).filter(|number| *number <= MAX)?;
         i32::try_from(number).ok().map(Self)
     }
 }
@@ -51,7 +51,7 @@ mod tests {
 
     #[test]
     fn only_signals_are_signals() {
-        assert!(Signal::new(0).is_none());
+        assert_eq!(Signal::new(0).unwrap().to_string(), "0");
         assert!(Signal::new(65).is_none());
         assert!(Signal::new(u32::MAX).is_none());
         assert_eq!(Signal::new(9), Some(Signal::KILL));

@@ -39,6 +39,21 @@ pub(crate) enum Status {
     Deleted,
 }
 
+impl Status {
+    /// Whether something is under way that the Go shim has no state for.
+    pub(crate) fn is_under_way(self) -> bool {
+        matches!(
+            self,
+            Self::Starting
+                | Self::Pausing
+                | Self::Resuming
+                | Self::Planning
+                | Self::Checkpointing { .. }
+                | Self::Deleting
+        )
+    }
+}
+
 impl fmt::Display for Status {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {

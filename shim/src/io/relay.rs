@@ -78,6 +78,10 @@ impl Relay {
                 }));
             }
             Target::File(path) => {
+                // What the Go shim does for a directory that is not there.
+                if let Some(directory) = path.parent() {
+                    std::fs::create_dir_all(directory).map_err(IoError::open(path))?;
+                }
                 let file = OpenOptions::new()
                     .append(true)
                     .create(true)

@@ -1,6 +1,7 @@
 //! A container's figures, in the messages that containerd's clients know: one for cgroup v1 and
 //! one for the unified hierarchy.
 
+mod blkio;
 mod file;
 mod v1;
 mod v2;
@@ -11,15 +12,14 @@ use containerd_shim_protos::protobuf::{Message, well_known_types::any::Any};
 
 use crate::cgroup::Cgroup;
 
-/// The figures of the cgroup that process `pid` is in. It is looked up anew each time, so that a
-/// restored container is found too, wherever CRIU has put it.
+/// The figures of a cgroup; zero where it is gone.
 ///
 /// # Errors
-/// When the process is gone, or its cgroup is.
-pub(crate) fn read(pid: u32) -> io::Result<Any> {
-    match Cgroup::of(pid)? {
-        Cgroup::V1(paths) => any("io.containerd.cgroups.v1.Metrics", &v1::metrics(&paths)),
-        Cgroup::V2(path) => any("io.containerd.cgroups.v2.Metrics", &v2::metrics(&path)),
+/// They cannot be put into a message.
+pub(crate) fn read(cgroup: &Cgroup) -> io::Result<Any> {
+    match cgroup {
+        Cgroup::V1(paths) => any("io.containerd.cgroups.v1.Metrics", &v1::metrics(paths)),
+        Cgroup::V2(path) => any("io.containerd.cgroups.v2.Metrics", &v2::metrics(path)),
     }
 }
 

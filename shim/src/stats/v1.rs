@@ -12,6 +12,7 @@ use containerd_shim_protos::{
     protobuf::MessageField,
 };
 
+use super::blkio::blkio;
 use super::file::{list, number, table};
 
 /// `cpuacct.stat` counts in USER_HZ, which is 100 on every Linux ABI that containers run on
@@ -25,6 +26,7 @@ pub(super) fn metrics(paths: &HashMap<String, PathBuf>) -> Metrics {
         pids: MessageField::from_option(directory("pids").map(pids)),
         cpu: MessageField::some(cpu(directory("cpuacct"), directory("cpu"))),
         memory: MessageField::from_option(directory("memory").map(memory)),
+        blkio: MessageField::from_option(directory("blkio").map(blkio)),
         memory_oom_control: MessageField::from_option(directory("memory").map(oom)),
         ..Metrics::default()
     }

@@ -4,7 +4,7 @@
 use std::{
     path::PathBuf,
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicBool, AtomicU32},
     },
 };
@@ -106,6 +106,7 @@ fn prepare(shim: &Shim, request: &CreateTaskRequest) -> Result<Container, TaskEr
         pauses_nest: together::is_declared(&adopted),
         further_pauses: AtomicU32::new(0),
         machine: Machine::created(),
+        first_cgroup: OnceLock::new(),
         init: Process::new(String::new(), stdio),
         execs: std::sync::Mutex::default(),
         id: request.id.clone(),

@@ -40,16 +40,17 @@ pub(super) async fn delete(
     };
     Ok(DeleteResponse {
         pid,
-        exit_status: exit.status,
-        exited_at: MessageField::some(exit.at.into()),
+        exit_status: exit.map_or(0, |exit| exit.status),
+        exited_at: MessageField::from_option(exit.map(|exit| exit.at.into())),
         ..DeleteResponse::default()
     })
 }
 
+/// Its pid, and its end unless it never ran.
 async fn delete_container(
     shim: &Shim,
     container: &Arc<Container>,
-) -> Result<(u32, Exit), TaskError> {
+) -> Result<(u32, Option<Exit>), TaskError> {
     let permit = container.begin(Op::Delete).await?;
     // The bundle goes with the container, and what a failed roll-back has kept goes with it.
     remap_engine::restore::recover(container.bundle.path()).map_err(TaskError::NotRolledBack)?;
@@ -69,6 +70,7 @@ async fn delete_container(
         container.init.finish(killed());
     }
     let exit = container.init.wait().await;
+    let exit = Some(exit).filter(|_| pid != 0);
     container.init.close_io().await;
     for exec in container.execs().values() {
         exec.process.finish(killed());
@@ -82,7 +84,11 @@ async fn delete_container(
     Ok((pid, exit))
 }
 
-async fn delete_exec(container: &Arc<Container>, exec_id: &str) -> Result<(u32, Exit), TaskError> {
+/// Its pid, and its end unless it never ran.
+async fn delete_exec(
+    container: &Arc<Container>,
+    exec_id: &str,
+) -> Result<(u32, Option<Exit>), TaskError> {
     let exec = container.exec(exec_id)?;
     if exec.process.runs() {
         return Err(TaskError::StillRuns {
@@ -94,7 +100,8 @@ async fn delete_exec(container: &Arc<Container>, exec_id: &str) -> Result<(u32, 
     container.execs().remove(exec_id);
     // One that never ran: whoever waits for it need not wait any longer.
     exec.process.finish(killed());
-    Ok((exec.process.pid(), exec.process.wait().await))
+    let (pid, exit) = (exec.process.pid(), exec.process.wait().await);
+    Ok((pid, Some(exit).filter(|_| pid != 0)))
 }
 
 /// The end of what never ran.

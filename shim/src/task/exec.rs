@@ -20,7 +20,7 @@ use crate::{
     process::Process,
     runc::{Call, ExecArgs},
     shim::Shim,
-    status::Op,
+    status::{Op, Refused, Status},
 };
 
 /// Names the files of one start; an exec id may be no file name.
@@ -44,6 +44,16 @@ pub(super) async fn add(shim: Arc<Shim>, request: ExecProcessRequest) -> Result<
         why: error.to_string(),
     })?;
     let _permit = container.begin(Op::Exec).await?;
+    if container.init.pid() == 0 {
+        // It is to be restored, and has no namespaces yet.
+        return Err(TaskError::Refused {
+            id: request.id,
+            refused: Refused {
+                op: Op::Exec,
+                status: Status::Created,
+            },
+        });
+    }
     match container.execs().entry(request.exec_id.clone()) {
         Entry::Occupied(_) => {
             return Err(TaskError::ProcessExists {

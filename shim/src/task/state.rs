@@ -30,8 +30,11 @@ pub(super) fn state(shim: &Shim, request: &StateRequest) -> Result<StateResponse
     };
     let exit = process.exit();
     Ok(StateResponse {
-        id: container.id.clone(),
-        exec_id: request.exec_id.clone(),
+        // An exec goes by its own id, and `exec_id` stays empty, as with the Go shim.
+        id: match &target {
+            Target::Init(_) => container.id.clone(),
+            Target::Exec(exec) => exec.process.exec_id.clone(),
+        },
         bundle: container.bundle.path().to_string_lossy().into_owned(),
         pid: process.pid(),
         status: status.into(),

@@ -12,16 +12,16 @@ use crate::{error::TaskError, shim::Shim, stats};
 /// Reads them.
 ///
 /// # Errors
-/// [`TaskError::NotRunning`] for a container without processes, [`TaskError::Stats`].
+/// [`TaskError::NotRunning`] for a container that never had processes, [`TaskError::Stats`].
 pub(super) async fn stats(
     shim: Arc<Shim>,
     request: StatsRequest,
 ) -> Result<StatsResponse, TaskError> {
     let container = shim.container(&request.id)?;
-    if !container.init.runs() {
+    let Some(cgroup) = container.cgroup() else {
         return Err(TaskError::NotRunning { id: request.id });
-    }
-    let figures = stats::read(container.init.pid()).map_err(|source| TaskError::Stats {
+    };
+    let figures = stats::read(&cgroup).map_err(|source| TaskError::Stats {
         id: request.id,
         source,
     })?;

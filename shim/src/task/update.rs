@@ -23,13 +23,20 @@ pub(super) async fn update(
     request: UpdateTaskRequest,
 ) -> Result<Empty, TaskError> {
     let container = shim.container(&request.id)?;
+    let resources = &request.resources.value;
+    serde_json::from_slice::<serde_json::Map<String, serde_json::Value>>(resources).map_err(
+        |error| TaskError::Invalid {
+            what: "resources",
+            why: error.to_string(),
+        },
+    )?;
     let _permit = container.begin(Op::Update).await?;
     let serial = SERIAL.fetch_add(1, Ordering::Relaxed);
     let path = container
         .bundle
         .path()
         .join(format!("update-{serial}.json"));
-    write(&path, &request.resources.value)?;
+    write(&path, resources)?;
     let result = container
         .runc
         .run(&Call::Update {
