@@ -213,7 +213,11 @@ impl TaskError {
             | Self::Invalid { .. }
             | Self::TimeLimit(_)
             | Self::Policy(_)
-            | Self::Options(OptionsError::Type { .. } | OptionsError::Decode { .. })
+            | Self::Options(
+                OptionsError::Type { .. }
+                | OptionsError::Decode { .. }
+                | OptionsError::DecodeOlder { .. },
+            )
             | Self::Io(IoError::Scheme { .. } | IoError::Input { .. }) => Code::INVALID_ARGUMENT,
             Self::Engine { source, .. } => match source.phase {
                 Phase::Prepare | Phase::Plan | Phase::Fit => Code::FAILED_PRECONDITION,

@@ -1,5 +1,9 @@
 //! The container's root file system: mounting what containerd's snapshotter says, and undoing it.
 
+mod id_map;
+mod mapped;
+mod user_namespace;
+
 use std::{io, path::Path};
 
 use containerd_shim_protos::api::Mount;
@@ -8,6 +12,8 @@ use nix::{
     mount::{MntFlags, umount2},
 };
 use thiserror::Error;
+
+pub(crate) use self::{id_map::IdMap, mapped::ask_for_restore};
 
 /// A mount that could not be made or undone.
 #[derive(Debug, Error)]
@@ -24,6 +30,28 @@ pub(crate) enum MountError {
         /// What went wrong.
         #[source]
         source: Box<containerd_shim::Error>,
+    },
+    /// One whose layers have to show the ids of a user namespace.
+    #[error(
+        "cannot mount the root file system on {target} with the users of the container's user \
+         namespace; that takes Linux 5.19, and a file system below containerd's snapshots of which \
+         there can be id-mapped mounts (mount_setattr(2)), or a client that remaps the snapshot"
+    )]
+    Mapped {
+        /// Where.
+        target: std::path::PathBuf,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+    /// A directory of the snapshotter's.
+    #[error("cannot see or set whose the layer {layer} is")]
+    Layer {
+        /// The directory.
+        layer: std::path::PathBuf,
+        /// What the system said.
+        #[source]
+        source: io::Error,
     },
     /// The directory to mount on.
     #[error("cannot make {target}")]
@@ -78,25 +106,34 @@ fn mount_all(mounts: &[Mount], target: &Path) -> Result<(), MountError> {
         source,
     })?;
     for mount in mounts {
-        let mounted = containerd_shim::mount::mount_rootfs(
-            Some(mount.type_.as_str()).filter(|text| !text.is_empty()),
-            Some(mount.source.as_str()).filter(|text| !text.is_empty()),
-            &mount.options,
-            target,
-        );
-        if let Err(source) = mounted {
+        let mut mount = mount.clone();
+        let mounted = match IdMap::take_from(&mut mount.options) {
+            Some(map) => mapped::mount(&mount, &map, target),
+            None => mount_one(&mount, target),
+        };
+        if let Err(error) = mounted {
             if let Err(error) = unmount(target) {
                 tracing::warn!(%error, "mounts are left over from a failed create");
             }
-            return Err(MountError::Mount {
-                source_path: mount.source.clone(),
-                fs_type: mount.type_.clone(),
-                target: target.to_owned(),
-                source: Box::new(source),
-            });
+            return Err(error);
         }
     }
     Ok(())
+}
+
+fn mount_one(mount: &Mount, target: &Path) -> Result<(), MountError> {
+    containerd_shim::mount::mount_rootfs(
+        Some(mount.type_.as_str()).filter(|text| !text.is_empty()),
+        Some(mount.source.as_str()).filter(|text| !text.is_empty()),
+        &mount.options,
+        target,
+    )
+    .map_err(|source| MountError::Mount {
+        source_path: mount.source.clone(),
+        fs_type: mount.type_.clone(),
+        target: target.to_owned(),
+        source: Box::new(source),
+    })
 }
 
 /// Unmounts everything on `target`; nothing there is fine. A mount that is still in use is

@@ -42,7 +42,7 @@ pub(crate) struct Options {
 /// Options that cannot be used.
 #[derive(Debug, Error)]
 pub(crate) enum OptionsError {
-    /// Not `containerd.runc.v1.Options`.
+    /// None of the types of options for this.
     #[error(
         "runtime options of type {type_url:?} are not understood; \
          use containerd.runc.v1.Options"
@@ -59,6 +59,15 @@ pub(crate) enum OptionsError {
         /// Where they go wrong.
         #[source]
         source: containerd_shim_protos::protobuf::Error,
+    },
+    /// The same, of the first runtime's options.
+    #[error("cannot decode {type_url}")]
+    DecodeOlder {
+        /// What they claim to be.
+        type_url: String,
+        /// Where they go wrong.
+        #[source]
+        source: prost::DecodeError,
     },
     /// The file in the bundle.
     #[error("cannot read or write {path}")]
@@ -100,6 +109,9 @@ impl Options {
     /// # Errors
     /// See [`decode`].
     pub(crate) fn from_any(any: Option<&Any>) -> Result<Self, OptionsError> {
+        if let Some(older) = any.and_then(older_options) {
+            return older;
+        }
         let message = decode::<oci::Options>(any, "containerd.runc.v1.Options")?;
         Ok(message.map(Self::from).unwrap_or_default())
     }
@@ -132,6 +144,51 @@ impl Options {
             source: source.into(),
         })
     }
+}
+
+/// What containerd 1.7's client sends about the owner of the pipes, of a container with a user
+/// namespace, if the runtime has another name than the stock one (`WithUIDOwner`): options of the
+/// first runtime (runtime/linux/runctypes/runc.proto). A shim decides about TCP and the like at the
+/// checkpoint.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+struct OlderOptions {
+    #[prost(bool, tag = "1")]
+    no_pivot_root: bool,
+    #[prost(bool, tag = "8")]
+    no_new_keyring: bool,
+    #[prost(string, tag = "9")]
+    shim_cgroup: String,
+    #[prost(uint32, tag = "10")]
+    io_uid: u32,
+    #[prost(uint32, tag = "11")]
+    io_gid: u32,
+    #[prost(string, tag = "12")]
+    criu_work_path: String,
+    #[prost(string, tag = "13")]
+    criu_image_path: String,
+}
+
+/// Decodes `any` if it is of that type.
+fn older_options(any: &Any) -> Option<Result<Options, OptionsError>> {
+    let name = any.type_url.rsplit('/').next();
+    if name != Some("containerd.linux.runc.CreateOptions") {
+        return None;
+    }
+    let message = <OlderOptions as prost::Message>::decode(&*any.value);
+    let message = message.map_err(|source| OptionsError::DecodeOlder {
+        type_url: any.type_url.clone(),
+        source,
+    });
+    Some(message.map(|message| Options {
+        no_pivot_root: message.no_pivot_root,
+        no_new_keyring: message.no_new_keyring,
+        shim_cgroup: message.shim_cgroup,
+        io_uid: message.io_uid,
+        io_gid: message.io_gid,
+        criu_image_path: message.criu_image_path,
+        criu_work_path: message.criu_work_path,
+        ..Options::default()
+    }))
 }
 
 impl From<oci::Options> for Options {
@@ -204,6 +261,25 @@ mod tests {
         assert!(matches!(
             Options::from_any(Some(&any("containerd.runc.v1.Options", vec![0xff]))),
             Err(OptionsError::Decode { .. })
+        ));
+    }
+
+    #[test]
+    fn those_of_the_first_runtime() {
+        // no_pivot_root, open_tcp, io_uid and io_gid, as protoc writes them.
+        let bytes = vec![8, 1, 16, 1, 80, 0xa0, 0x8d, 6, 88, 5];
+        let url = "containerd.linux.runc.CreateOptions";
+        let expected = Options {
+            no_pivot_root: true,
+            io_uid: 100_000,
+            io_gid: 5,
+            ..Options::default()
+        };
+        let from = |value| Options::from_any(Some(&any(url, value)));
+        assert_eq!(from(bytes).unwrap(), expected);
+        assert!(matches!(
+            from(vec![0xff]),
+            Err(OptionsError::DecodeOlder { .. })
         ));
     }
 

@@ -9,7 +9,7 @@ use std::{
     },
 };
 
-use containerd_shim_protos::api::{CreateTaskRequest, CreateTaskResponse};
+use containerd_shim_protos::api::{CreateTaskRequest, CreateTaskResponse, Mount};
 use remap_engine::{policy::Policy, time_limit, together};
 
 use crate::{
@@ -19,7 +19,7 @@ use crate::{
     events,
     io::{Owner, Stdio},
     launch::{Launch, LaunchError, Launched},
-    mounts,
+    mounts::{self, IdMap},
     options::Options,
     process::Process,
     runc::{Call, CreateArgs, Runc},
@@ -40,7 +40,7 @@ pub(super) async fn create(
     let container = Arc::new(prepare(&shim, &request)?);
     container.init.stdio.check()?;
     let rootfs = container.bundle.rootfs();
-    mounts::mount(request.rootfs.clone(), &rootfs).await?;
+    mounts::mount(root_mounts(&request, &container)?, &rootfs).await?;
     let launched = match container.checkpoint {
         Some(_) => None,
         None => match launch(&shim, &container).await {
@@ -64,6 +64,20 @@ pub(super) async fn create(
         pid,
         ..CreateTaskResponse::default()
     })
+}
+
+/// How its root file system is mounted.
+fn root_mounts(
+    request: &CreateTaskRequest,
+    container: &Container,
+) -> Result<Vec<Mount>, TaskError> {
+    let mut all = request.rootfs.clone();
+    if container.checkpoint.is_some()
+        && let Some(map) = IdMap::of_config(&container.bundle.config()?)
+    {
+        mounts::ask_for_restore(&mut all, &map)?;
+    }
+    Ok(all)
 }
 
 /// All that is known of the container before anything is done for it. This is also the place

@@ -40,7 +40,6 @@ impl Scenario {
     }
 
     /// Only on these flavours.
-    #[expect(dead_code, reason = "for scenarios of what one CRIU cannot do")]
     pub(crate) const fn flavours(mut self, flavours: &'static [Flavour]) -> Self {
         self.flavours = flavours;
         self

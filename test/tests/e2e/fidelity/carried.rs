@@ -205,7 +205,14 @@ pub(super) const WORKLOADS: &[Workload] = &[
     )
     .flags(USER_NAMESPACE)
     .stock(Stock::NoDump),
+    carried(
+        "fidelity::user_namespace_shifted",
+        "a container whose users are others on the host: owners on the tmpfs",
+        &["closed-files"],
+    )
+    .flags(&["--uidmap", "0:100000:65536", "--gidmap", "0:100000:65536"])
+    .stock(Stock::NoRestore),
 ];
 
-/// The host's own numbers: `ctr` unpacks the root file system of a restored container for no others.
+/// The host's own numbers.
 const USER_NAMESPACE: &[&str] = &["--uidmap", "0:0:65536", "--gidmap", "0:0:65536"];
