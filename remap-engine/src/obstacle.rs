@@ -9,6 +9,7 @@ mod anonymous;
 mod covered;
 mod device;
 mod diag;
+mod epoll;
 mod fifo;
 mod gone;
 mod ground;
@@ -118,6 +119,14 @@ pub enum Kind {
         /// has a name.
         reconnects: bool,
     },
+    /// A Unix socket whose other end is in a network namespace that no task of the container has:
+    /// CRIU does not find it, whatever it is allowed to (`dump_one_unix_fd`).
+    UnixElsewhere,
+    /// An epoll that watches a file of which its process has no descriptor any more
+    /// (`flush_eventpoll_dinfo_queue`).
+    LostWatched,
+    /// A process of which CRIU may not ask for the resource limits (`dump_task_rlimits`).
+    UntoldLimits,
     /// A lock or a lease on a file (`dump_file_locks`).
     FileLock,
     /// A process whose session was begun outside the container's pid namespace (`dump_one_task`).
@@ -227,6 +236,7 @@ pub(crate) fn find(held: &Held) -> Result<Vec<Obstacle>, ProcessError> {
     let mut found = Found::default();
     anonymous::find(held, &mut found)?;
     device::find(held, &mut found)?;
+    epoll::find(held, &mut found)?;
     fifo::find(held, &mut found)?;
     gone::find(held, &mut found);
     mount::find(held, &mut found)?;

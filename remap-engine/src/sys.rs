@@ -21,6 +21,80 @@ pub(crate) fn share_file_table(one: i32, other: i32) -> io::Result<bool> {
     Ok(order == 0)
 }
 
+/// `KCMP_FILE` and `KCMP_EPOLL_TFD`.
+const KCMP_FILE: libc::c_int = 0;
+const KCMP_EPOLL_TFD: libc::c_int = 7;
+
+/// Whether two descriptors, each with the number of its process, are of one open file description
+/// (kcmp(2), `KCMP_FILE`).
+///
+/// # Errors
+/// One is gone (`EBADF`, `ESRCH`), or the kernel does not tell.
+pub(crate) fn are_one_file(one: (i32, u32), other: (i32, u32)) -> io::Result<bool> {
+    let (first, second) = (libc::c_ulong::from(one.1), libc::c_ulong::from(other.1));
+    // SAFETY: kcmp(2) of this type takes five numbers and no pointer.
+    let order = unsafe { libc::syscall(libc::SYS_kcmp, one.0, other.0, KCMP_FILE, first, second) };
+    if order < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(order == 0)
+}
+
+/// One of the files that an epoll watches (`struct kcmp_epoll_slot` of linux/kcmp.h).
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct EpollSlot {
+    /// The descriptor of the epoll.
+    pub(crate) epoll: u32,
+    /// The number that the file was added by.
+    pub(crate) target: u32,
+    /// How many were added by the same number before it.
+    pub(crate) earlier: u32,
+}
+
+/// Whether the descriptor `fd` of the process is the file that its epoll watches there (kcmp(2),
+/// `KCMP_EPOLL_TFD`).
+///
+/// # Errors
+/// The process has no such descriptor (`EBADF`), the epoll no such file (`ENOENT`), or the kernel
+/// does not tell.
+pub(crate) fn is_epoll_target(process: i32, fd: u32, slot: EpollSlot) -> io::Result<bool> {
+    let fd = libc::c_ulong::from(fd);
+    // SAFETY: the slot has the layout that kcmp(2) reads, and lives as long as the call.
+    let order = unsafe {
+        libc::syscall(
+            libc::SYS_kcmp,
+            process,
+            process,
+            KCMP_EPOLL_TFD,
+            fd,
+            &raw const slot,
+        )
+    };
+    if order < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(order == 0)
+}
+
+/// Asks for a resource limit of a process, which the kernel does not tell everybody (prlimit(2)).
+///
+/// # Errors
+/// The process is gone (`ESRCH`), or this one may not ask (`EPERM`).
+pub(crate) fn ask_for_limit(process: i32) -> io::Result<()> {
+    let mut limit = libc::rlimit64 {
+        rlim_cur: 0,
+        rlim_max: 0,
+    };
+    // SAFETY: nothing is set, and `limit` is writable and has the type that is said.
+    let result =
+        unsafe { libc::prlimit64(process, libc::RLIMIT_CPU, std::ptr::null(), &raw mut limit) };
+    if result < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -37,5 +111,41 @@ mod tests {
         let seen = std::thread::scope(|scope| scope.spawn(other).join()).unwrap();
         assert_eq!(seen, (true, false));
         assert!(share_file_table(main, i32::MAX).is_err());
+    }
+
+    #[test]
+    fn the_kernel_tells_files_and_what_an_epoll_watches_apart() {
+        use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags};
+        use std::os::fd::{AsFd, AsRawFd};
+
+        let own = i32::try_from(std::process::id()).unwrap();
+        let number = |fd: &dyn AsFd| fd.as_fd().as_raw_fd().unsigned_abs();
+        let (reader, writer) = nix::unistd::pipe().unwrap();
+        let again = reader.try_clone().unwrap();
+        let one = (own, number(&reader));
+        assert!(are_one_file(one, (own, number(&again))).unwrap());
+        assert!(!are_one_file(one, (own, number(&writer))).unwrap());
+        assert!(are_one_file(one, (own, u32::MAX)).is_err());
+
+        let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).unwrap();
+        let event = EpollEvent::new(EpollFlags::EPOLLIN, 7);
+        epoll.add(&reader, event).unwrap();
+        let slot = EpollSlot {
+            epoll: epoll.0.as_raw_fd().unsigned_abs(),
+            target: number(&reader),
+            earlier: 0,
+        };
+        let is_target = |fd, slot| is_epoll_target(own, fd, slot);
+        assert!(is_target(number(&again), slot).unwrap());
+        assert!(!is_target(number(&writer), slot).unwrap());
+        let missing = is_target(number(&again), EpollSlot { earlier: 1, ..slot });
+        assert_eq!(missing.unwrap_err().raw_os_error(), Some(libc::ENOENT));
+    }
+
+    #[test]
+    fn the_own_limits_are_told() {
+        ask_for_limit(i32::try_from(std::process::id()).unwrap()).unwrap();
+        let gone = ask_for_limit(i32::MAX).unwrap_err();
+        assert_eq!(gone.raw_os_error(), Some(libc::ESRCH));
     }
 }

@@ -12,6 +12,7 @@ import ctypes
 import fcntl
 import mmap
 import os
+import select
 import signal
 import socket
 import struct
@@ -235,6 +236,25 @@ def fifo_path():
     return os.open("/fifo-path", os.O_PATH)
 
 
+def lost_watched():
+    """An epoll that watches a pipe of which only a child of its process has the ends."""
+    ends = os.pipe()
+    epoll = select.epoll()
+    epoll.register(ends[0])
+    parent = os.getpid()
+    if os.fork() == 0:
+        # PR_SET_PDEATHSIG
+        _libc.prctl(1, signal.SIGKILL)
+        if os.getppid() != parent:
+            os._exit(1)
+        epoll.close()
+        while True:
+            pause(10)
+    for end in ends:
+        os.close(end)
+    return epoll
+
+
 def nameless_watch():
     """A watch of a file that is open and has no name."""
     fd = os.open("/watched", os.O_RDWR | os.O_CREAT, 0o600)
@@ -306,6 +326,7 @@ OBSTACLES = {
         ofd_lock,
         lease,
         fifo_path,
+        lost_watched,
         nameless_watch,
         remade_directory,
         nested_directories,

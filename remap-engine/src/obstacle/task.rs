@@ -32,6 +32,14 @@ pub(super) fn find(held: &Held, found: &mut Found) -> Result<(), ProcessError> {
         if one.has_ended {
             continue;
         }
+        // CRIU has the credentials of this process, so that it learns what this one learns.
+        let limits = sys::ask_for_limit(process.pid());
+        if limits.is_err_and(|error| error.raw_os_error() == Some(libc::EPERM)) {
+            let user = status
+                .user
+                .map_or_else(String::new, |user| format!("of user {user}"));
+            found.add(Kind::UntoldLimits, process, None, user);
+        }
         if has_v1_freezer && is_stopped(process, status) {
             found.add(Kind::Stopped, process, None, String::new());
         }

@@ -41,8 +41,10 @@ pub(super) fn find(held: &Held, own: &HashSet<u64>, found: &mut Found) -> Result
     }
     for (process, one) in held.uses().filter(|(_, one)| is_socket(one)) {
         if let Some(other) = outside.get(&one.inode) {
-            let kind = Kind::UnixOutside {
-                reconnects: other.reconnects,
+            let kind = match other.reach {
+                Reach::Elsewhere => Kind::UnixElsewhere,
+                Reach::Reconnects => Kind::UnixOutside { reconnects: true },
+                Reach::Half => Kind::UnixOutside { reconnects: false },
             };
             let name = crate::text::escape(&one.name);
             let name = match &other.name {
@@ -69,10 +71,21 @@ fn collect(answer: std::io::Result<Vec<UnixSocket>>, all: &mut HashMap<u64, Unix
     }
 }
 
+/// How CRIU can have to do with the other end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Reach {
+    /// It lives in no namespace of the tasks, and CRIU does not see it.
+    Elsewhere,
+    /// A restored socket can be connected to its name again.
+    Reconnects,
+    /// It would have half of a connection.
+    Half,
+}
+
 /// The other end of a socket.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Outside {
-    reconnects: bool,
+    reach: Reach,
     name: Option<String>,
 }
 
@@ -100,13 +113,15 @@ fn outside(own: &HashSet<u64>, all: &HashMap<u64, UnixSocket>) -> HashMap<u64, O
         .map(|one| {
             let other = all.get(&one.peer);
             let name = other.and_then(|other| other.name.as_deref());
-            let reconnects = match other {
-                Some(other) => other.kind == DATAGRAM && name.is_some(),
-                // In another namespace: with the option it is CRIU that decides.
-                None => one.kind == DATAGRAM,
+            let reach = match other {
+                Some(other) if other.kind == DATAGRAM && name.is_some() => Reach::Reconnects,
+                Some(_) => Reach::Half,
+                // One that waits to be accepted has no peer yet.
+                None if one.peer == 0 => Reach::Half,
+                None => Reach::Elsewhere,
             };
             let name = name.map(shown);
-            (one.inode, Outside { reconnects, name })
+            (one.inode, Outside { reach, name })
         })
         .collect()
 }
@@ -152,7 +167,7 @@ mod tests {
         assert_eq!(outside(&HashSet::from([5, 6, 7]), &all), HashMap::new());
         let found = outside(&HashSet::from([5, 7]), &all);
         assert_eq!(found.keys().collect::<Vec<_>>(), [&5]);
-        assert!(!found[&5].reconnects);
+        assert_eq!(found[&5].reach, Reach::Half);
     }
 
     #[test]
@@ -163,16 +178,16 @@ mod tests {
             let all = listed(&[socket(5, DATAGRAM, 6), log.clone()]);
             outside(&own, &all)[&5].clone()
         };
-        assert!(!found(&log).reconnects);
+        assert_eq!(found(&log).reach, Reach::Half);
         log.name = Some(b"\0log".to_vec());
         let expected = Outside {
-            reconnects: true,
+            reach: Reach::Reconnects,
             name: Some("@log".into()),
         };
         assert_eq!(found(&log), expected);
-        // That one is not seen from here, and CRIU may see it.
-        assert!(outside(&own, &listed(&[socket(5, DATAGRAM, 6)]))[&5].reconnects);
-        assert!(!outside(&own, &listed(&[socket(5, 1, 6)]))[&5].reconnects);
+        // One that is not seen from here CRIU does not see either.
+        let unseen = listed(&[socket(5, DATAGRAM, 6)]);
+        assert_eq!(outside(&own, &unseen)[&5].reach, Reach::Elsewhere);
     }
 
     #[test]

@@ -15,6 +15,8 @@ pub(crate) struct Status {
     pub(crate) session: Option<i32>,
     /// The task's number in its own pid namespace.
     pub(crate) number: Option<i32>,
+    /// The user as whom it acts (its effective user id), in the reader's user namespace.
+    pub(crate) user: Option<u32>,
 }
 
 impl Status {
@@ -38,6 +40,10 @@ impl Status {
                     status.tracer = numbers.next().and_then(Result::ok).unwrap_or_default();
                 }
                 "NSsid" => status.session = numbers.next_back().and_then(Result::ok),
+                "Uid" => {
+                    let user = value.split_ascii_whitespace().nth(1);
+                    status.user = user.and_then(|user| user.parse().ok());
+                }
                 "NSpid" => status.number = numbers.next_back().and_then(Result::ok),
                 _ => {}
             }
@@ -54,13 +60,14 @@ mod tests {
     #[test]
     fn the_innermost_numbers_count() {
         let text =
-            b"Name:\ta\xff:b\nState:\tZ (zombie)\nTracerPid:\t7\nNSpid:\t31\t5\nNSsid:\t20\t0\n";
+            b"Name:\ta\xff:b\nState:\tZ (zombie)\nTracerPid:\t7\nUid:\t1\t2\t3\t4\nNSpid:\t31\t5\nNSsid:\t20\t0\n";
         let expected = Status {
             tracer: 7,
             has_ended: true,
             may_be_stopped: false,
             session: Some(0),
             number: Some(5),
+            user: Some(2),
         };
         assert_eq!(Status::parse(text), expected);
         assert!(Status::parse(b"State:\tT (stopped)\n").may_be_stopped);

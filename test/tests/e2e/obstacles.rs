@@ -1,9 +1,11 @@
 //! What CRIU cannot dump is refused before anything is touched, and what it can is not.
 
+mod elsewhere;
 pub(crate) mod holder;
 mod host;
 mod near;
 mod of_host;
+mod other_user;
 mod proof;
 mod refused;
 pub(crate) mod session;
@@ -16,6 +18,14 @@ use crate::scenario::Scenario;
 pub(crate) const SCENARIOS: &[Scenario] = &[
     Scenario::new("obstacles::refused", refused::refused).runtimes(DROP_IN),
     Scenario::new("obstacles::of_host", of_host::of_host).runtimes(DROP_IN),
+    Scenario::new("obstacles::own_network", elsewhere::own_network),
+    Scenario::new("obstacles::network_of_host", elsewhere::network_of_host),
+    Scenario::new("obstacles::other_user", other_user::refused),
+    Scenario::new(
+        "obstacles::other_user_in_user_namespace",
+        other_user::in_user_namespace,
+    )
+    .runtimes(&[Runtime::Remap, Runtime::DropIn]),
     Scenario::new("obstacles::near_misses", near::near_misses)
         .runtimes(&[Runtime::Remap, Runtime::DropIn]),
     Scenario::new("obstacles::criu_refuses_each", proof::criu_refuses_each)
@@ -114,7 +124,7 @@ const ALL: &[Expected] = &[
     ),
     expected(
         "unix-stream=/run/outside/accepts",
-        "connected to a process outside",
+        "connected to one of a network namespace",
         " to accepts",
     ),
     expected(
@@ -124,7 +134,7 @@ const ALL: &[Expected] = &[
     ),
     expected(
         "unix-datagram=/run/outside/datagrams",
-        "connected to a process outside",
+        "connected to one of a network namespace",
         " to datagrams",
     ),
     expected(
@@ -144,6 +154,11 @@ const ALL: &[Expected] = &[
         "fifo-path",
         "a FIFO that was opened with O_PATH",
         "on /fifo-path",
+    ),
+    expected(
+        "lost-watched",
+        "an epoll watches a file",
+        "which watches what was descriptor ",
     ),
     expected(
         "nameless-watch",

@@ -56,6 +56,9 @@ fn forbids(kind: &Kind, intent: &Intent, criu: CriuVersion) -> bool {
         Kind::FileLock => !options.file_locks,
         Kind::Watch { path } => path.is_none(),
         Kind::TunOfHost
+        | Kind::UnixElsewhere
+        | Kind::LostWatched
+        | Kind::UntoldLimits
         | Kind::PathOfFifo
         | Kind::RemadeDirectory
         | Kind::NestedGone
@@ -149,6 +152,18 @@ fn said(kind: &Kind) -> (String, String) {
             } else {
                 "end the connection before the checkpoint".into()
             },
+        ),
+        Kind::UnixElsewhere => (
+            "a Unix socket is connected to one of a network namespace that is not the container's, where CRIU does not find it, not even with ext-unix-sk".into(),
+            "end the connection before the checkpoint, or run both in one network namespace".into(),
+        ),
+        Kind::LostWatched => (
+            "an epoll watches a file of which its process has no descriptor any more, and CRIU does not look elsewhere".into(),
+            "have the file taken out of the epoll (EPOLL_CTL_DEL) before it is closed, or keep it open".into(),
+        ),
+        Kind::UntoldLimits => (
+            "CRIU may not ask for the resource limits of another user's process, for lack of CAP_SYS_RESOURCE".into(),
+            "give containerd that capability, or run the container in a user namespace".into(),
         ),
         Kind::FileLock => (
             "a file lock or a lease is held".into(),

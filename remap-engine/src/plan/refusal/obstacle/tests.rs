@@ -70,6 +70,7 @@ fn an_option_allows_what_it_stands_for() {
         assert!(!is_refused(&kind, allowed), "{kind:?}");
     }
     assert!(is_refused(&stream, &unix));
+    assert!(is_refused(&Kind::UnixElsewhere, &unix));
 }
 
 #[test]
@@ -148,6 +149,9 @@ fn any_kind() -> impl Strategy<Value = Kind> {
         Kind::PendingConnections,
         Kind::UnixOutside { reconnects: true },
         Kind::UnixOutside { reconnects: false },
+        Kind::UnixElsewhere,
+        Kind::LostWatched,
+        Kind::UntoldLimits,
         Kind::FileLock,
         Kind::ForeignSession,
         Kind::Namespace {
