@@ -21,6 +21,7 @@ mod task;
 mod tests;
 mod unix;
 mod unseen;
+mod vfork;
 mod watch;
 
 use std::collections::{HashMap, HashSet};
@@ -160,6 +161,9 @@ pub enum Kind {
     /// A task that a signal has stopped, in a container that a freezer of cgroup v1 freezes: CRIU waits
     /// for it to be traced until it is thawed (`seize_wait_task`, ptrace(2), PTRACE_SEIZE).
     Stopped,
+    /// A task that waits for a child of vfork(2): it does not stop for CRIU before the child has run a
+    /// program or ended, and the child is stopped already (`seize_wait_task`).
+    Vfork,
     /// A descriptor of a file at which nobody can look (`fill_fd_params`).
     Unseen,
 }
@@ -245,6 +249,7 @@ pub(crate) fn find(held: &Held) -> Result<Vec<Obstacle>, ProcessError> {
     lock::find(held, &mut found)?;
     task::find(held, &mut found)?;
     unseen::find(held, &mut found)?;
+    vfork::find(held, &mut found)?;
     watch::find(held, &mut found)?;
     Ok(found.obstacles())
 }

@@ -50,13 +50,37 @@ impl Control {
         }
         time::sleep(TO_FREEZE).await;
         let mut tasks = Vec::new();
-        if let Err(error) = files.collect(&files.directory, &mut tasks) {
+        let mut look = |thread| tasks.extend(stuck::look_at(thread));
+        if let Err(error) = files.each(&files.directory, &mut look) {
             tracing::debug!(%error, "cannot list the tasks");
         }
         if let Err(error) = files.write(files.thaw) {
             tracing::warn!(%error, directory = %files.directory.display(), "cannot thaw");
         }
         tasks
+    }
+}
+
+impl Control {
+    /// Whether a task, of those that are frozen, waits for a child of vfork(2), as it does until the
+    /// child runs its program: CRIU cannot stop such a task.
+    pub(super) fn is_in_vfork(&self) -> bool {
+        let Some(files) = &self.0 else {
+            return false;
+        };
+        let mut found = false;
+        let mut look = |thread| found |= stuck::is_in_vfork(thread);
+        if let Err(error) = files.each(&files.directory, &mut look) {
+            tracing::debug!(%error, "cannot list the tasks");
+        }
+        found
+    }
+
+    /// Lets the tasks run.
+    pub(super) fn thaw(&self) -> io::Result<()> {
+        self.0
+            .as_ref()
+            .map_or(Ok(()), |files| files.write(files.thaw))
     }
 }
 
@@ -84,15 +108,14 @@ impl Files {
         fs::write(self.directory.join(self.state), state)
     }
 
-    /// The stuck ones of a cgroup and those below it.
-    fn collect(&self, directory: &Path, tasks: &mut Vec<StuckTask>) -> io::Result<()> {
-        for thread in fs::read_to_string(directory.join(self.threads))?.lines() {
-            tasks.extend(thread.parse().ok().and_then(stuck::look_at));
-        }
+    /// The threads of a cgroup and of those below it.
+    fn each(&self, directory: &Path, look: &mut dyn FnMut(i32)) -> io::Result<()> {
+        let threads = fs::read_to_string(directory.join(self.threads))?;
+        threads.lines().flat_map(str::parse).for_each(&mut *look);
         for entry in fs::read_dir(directory)? {
             let entry = entry?;
             if entry.file_type()?.is_dir() {
-                self.collect(&entry.path(), tasks)?;
+                self.each(&entry.path(), look)?;
             }
         }
         Ok(())

@@ -18,6 +18,11 @@ use crate::{
 /// The tasks run for so long between two attempts.
 const BETWEEN: Duration = Duration::from_millis(100);
 
+/// For so long it is tried to freeze tasks at a moment when none of them waits for a child of vfork(2),
+/// with so long for the child to run its program.
+const FOR_VFORK: Duration = Duration::from_secs(2);
+const TO_SPAWN: Duration = Duration::from_millis(5);
+
 /// A container cannot be frozen. Its tasks run.
 #[derive(Debug, Error)]
 pub(crate) enum FreezeError {
@@ -42,6 +47,9 @@ pub(crate) enum FreezeError {
 /// v1 and after 10 s on v2 (`cgroups/fs/freezer.go`, `fs2/freezer.go`); a task that waits for a slow
 /// disk may need longer, so it is tried again until the limit is over. So it is if somebody kills runc.
 ///
+/// Programs that run others again and again are frozen between two of them if possible: a task that
+/// waits for a child of vfork(2) cannot be dumped.
+///
 /// # Errors
 /// [`FreezeError`]; the tasks run.
 pub(crate) async fn freeze(container: &Container) -> Result<(), FreezeError> {
@@ -50,6 +58,12 @@ pub(crate) async fn freeze(container: &Container) -> Result<(), FreezeError> {
     let mut kills = 0;
     loop {
         let Err(source) = attempt(container, begun).await else {
+            let may_wait =
+                begun.elapsed() < container.freeze_limit.unwrap_or(FOR_VFORK).min(FOR_VFORK);
+            if may_wait && control.is_in_vfork() && control.thaw().is_ok() {
+                time::sleep(TO_SPAWN).await;
+                continue;
+            }
             return Ok(());
         };
         let stuck = control.who_is_stuck().await;

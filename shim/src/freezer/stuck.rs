@@ -55,6 +55,15 @@ pub(super) fn look_at(pid: i32) -> Option<StuckTask> {
     })
 }
 
+/// Where a task waits for a child of vfork(2): `wait_for_vfork_done`, or the function into which
+/// compilers put it. Nothing else waits there.
+const IN_VFORK: [&[u8]; 3] = [b"kernel_clone", b"wait_for_vfork_done", b"_do_fork"];
+
+/// Whether the thread `pid` waits for such a child.
+pub(super) fn is_in_vfork(pid: i32) -> bool {
+    std::fs::read(format!("/proc/{pid}/wchan")).is_ok_and(|place| IN_VFORK.contains(&&*place))
+}
+
 /// The state letter: it follows the command name, which is in parentheses and may hold any byte
 /// (proc_pid_stat(5)).
 fn state(stat: &[u8]) -> Option<u8> {

@@ -6,11 +6,15 @@ use remap_test::{Background, Host, Runtime, wait};
 use crate::context::Context;
 use crate::scenario::Scenario;
 use crate::shm::Shm;
-use crate::workload::{ID, LIMIT, Workload};
+use crate::stock::expect_in_log;
+use crate::workload::{ID, LIMIT, Workload, wait_until_ready};
 
 /// See [`crate::SCENARIOS`].
-pub(crate) const SCENARIOS: &[Scenario] =
-    &[Scenario::new("freeze::fuse", fuse).runtimes(&[Runtime::Remap, Runtime::DropIn])];
+pub(crate) const SCENARIOS: &[Scenario] = &[
+    Scenario::new("freeze::fuse", fuse).runtimes(&[Runtime::Remap, Runtime::DropIn]),
+    Scenario::new("freeze::vfork", vfork),
+    Scenario::new("freeze::spawns", spawns).runtimes(&[Runtime::Remap]),
+];
 
 const IMAGE: &str = "remap.test/freeze:1";
 
@@ -21,6 +25,83 @@ const SECONDS: &str = "io.remap.freeze-timeout-seconds";
 const MOUNT: &str = "/fuse";
 
 const SERVER: &str = include_str!("../../workloads/fuse_server.py");
+
+/// Makes a child that opens a FIFO before it runs a program, which it then can when somebody reads.
+const SPAWN: &str = "\
+import os, time
+os.mkfifo('/fifo')
+os.makedirs('/workload-state')
+open('/workload-state/ready', 'w').close()
+actions = [(os.POSIX_SPAWN_OPEN, 1, '/fifo', os.O_WRONLY, 0)]
+os.posix_spawn('/bin/true', ['true'], {}, file_actions=actions)
+open('/spawned', 'w').close()
+while True:
+    time.sleep(1)
+";
+
+/// A task that waits in vfork(2) freezes, but CRIU cannot stop it: with the stock shim its own time
+/// limit ends that, with ours it is refused at once.
+fn vfork(context: &Context) -> Result<()> {
+    let ctr = context.ctr();
+    let run = ctr.run(context.runtime(), context.python()?, ID);
+    run.args(["python3", "-c", SPAWN]).start()?;
+    wait_until_ready(&ctr)?;
+    let line = "ps -eo stat,args | grep -q '^D.*python3'";
+    let waits = || {
+        Ok(context
+            .a()
+            .command("sh")
+            .args(["-c", line])
+            .run()?
+            .exit_code()
+            == 0)
+    };
+    ensure!(wait::until(LIMIT, waits)?, "it does not wait for its child");
+    let error = ctr.checkpoint(ID, IMAGE).err();
+    let error = error.context("CRIU can stop the task")?.to_string();
+    if context.runtime().is_ours() {
+        for part in ["phase plan", "waits for a child", "(python3)"] {
+            ensure!(error.contains(part), "no {part:?} in {error}");
+        }
+    } else {
+        expect_in_log(&ctr, "criu-dump.log", &["Timeout reached"])?;
+    }
+    ctr.exec(ID, &["cat", "/fifo"])?.ok()?;
+    let on = || Ok(ctr.exec(ID, &["test", "-e", "/spawned"])?.exit_code() == 0);
+    ensure!(wait::until(LIMIT, on)?, "it does not go on");
+    ctr.checkpoint(ID, IMAGE)?;
+    ctr.remove(ID)?;
+    ctr.remove_image(IMAGE)
+}
+
+/// Runs programs again and again, some at a time.
+const SPAWNS: &str = "\
+import os, threading
+def spawn():
+    while True:
+        os.waitpid(os.posix_spawn('/bin/true', ['true'], {}), 0)
+threads = [threading.Thread(target=spawn) for _ in range(4)]
+for thread in threads:
+    thread.start()
+os.makedirs('/workload-state')
+open('/workload-state/ready', 'w').close()
+";
+
+/// With a program that makes children all the time each checkpoint works: it is frozen between two.
+fn spawns(context: &Context) -> Result<()> {
+    let ctr = context.ctr();
+    let run = ctr.run(context.runtime(), context.python()?, ID);
+    run.args(["python3", "-c", SPAWNS]).start()?;
+    wait_until_ready(&ctr)?;
+    for attempt in 1..=8 {
+        ctr.clone()
+            .without_plan("a plan made while it runs may see a child that is not there any more")
+            .checkpoint(ID, IMAGE)
+            .with_context(|| format!("attempt {attempt}"))?;
+        ctr.remove_image(IMAGE)?;
+    }
+    ctr.remove(ID)
+}
 
 /// A task waits for a FUSE server that does not answer: the kernel cannot freeze it
 /// (`request_wait_answer`).

@@ -59,6 +59,7 @@ fn forbids(kind: &Kind, intent: &Intent, criu: CriuVersion) -> bool {
         | Kind::UnixElsewhere
         | Kind::LostWatched
         | Kind::UntoldLimits
+        | Kind::Vfork
         | Kind::PathOfFifo
         | Kind::RemadeDirectory
         | Kind::NestedGone
@@ -184,6 +185,10 @@ fn said(kind: &Kind) -> (String, String) {
         Kind::Stopped => (
             "a task is stopped by a signal, and CRIU waits for ever for one that is stopped and frozen (cgroup v1)".into(),
             "let it go on (kill -CONT) before the checkpoint, and stop it again afterwards".into(),
+        ),
+        Kind::Vfork => (
+            "a task waits for a child that it has made as by vfork(2), which has not run its program yet; CRIU cannot stop it before".into(),
+            "try again; if it stays, see to what its child waits for, such as the other end of a FIFO".into(),
         ),
         Kind::FileTable => (
             "a thread has a table of descriptors of its own (unshare(2) with CLONE_FILES), which CRIU would lose without a word".into(),

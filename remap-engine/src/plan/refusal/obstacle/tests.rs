@@ -152,6 +152,7 @@ fn any_kind() -> impl Strategy<Value = Kind> {
         Kind::UnixElsewhere,
         Kind::LostWatched,
         Kind::UntoldLimits,
+        Kind::Vfork,
         Kind::FileLock,
         Kind::ForeignSession,
         Kind::Namespace {
