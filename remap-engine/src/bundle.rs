@@ -117,8 +117,8 @@ impl Bundle {
             .is_some_and(|path| Path::new(path) == ours)
     }
 
-    /// The host path whose files the container sees at `destination`: that of the bind there, or
-    /// below the recursive bind above it.
+    /// The host path whose files the container sees at `destination`, a mount from outside: that of
+    /// the bind there, or below the bind above it, by which it came along.
     #[must_use]
     pub fn host_path(&self, destination: &Path) -> Option<PathBuf> {
         if let Some(bind) = self.bind_at(destination) {
@@ -127,8 +127,7 @@ impl Bundle {
         let above = destination.ancestors().skip(1);
         let bind = above.filter_map(|path| self.bind_at(path)).next()?;
         let below = destination.strip_prefix(&bind.destination).ok()?;
-        let source = bind.bind_source.as_ref().filter(|_| bind.recursive)?;
-        Some(source.join(below))
+        Some(bind.bind_source.as_ref()?.join(below))
     }
 
     /// The bind mount at `destination`; the last one counts, as it covers those before it.
@@ -174,7 +173,7 @@ pub fn adopt(bundle: &Path) -> Result<Bundle, AdoptError> {
         source,
     })?;
     let options = Policy::of(&users.annotations).options;
-    config::write(&work.criu_config(), &user_config.for_restore(&options))?;
+    config::write(&work.criu_config(), &user_config.for_restore(&options, &[]))?;
     edit().map_err(|source| AdoptError::Config {
         path: path.clone(),
         source,
@@ -297,7 +296,7 @@ mod tests {
     }
 
     #[test]
-    fn a_path_below_a_recursive_bind_has_its_host_path() {
+    fn a_path_below_a_bind_has_its_host_path() {
         let bundle = load(
             r#"[{"destination":"/d","type":"none","source":"/srv","options":["rbind"]},
                 {"destination":"/e","type":"bind","source":"/srv/e"}]"#,
@@ -305,7 +304,7 @@ mod tests {
         let host = |path: &str| bundle.host_path(Path::new(path));
         assert_eq!(host("/d/a/b"), Some("/srv/a/b".into()));
         assert_eq!(host("/e"), Some("/srv/e".into()));
-        assert_eq!(host("/e/a"), None);
+        assert_eq!(host("/e/a"), Some("/srv/e/a".into()));
         assert_eq!(host("/f"), None);
     }
 

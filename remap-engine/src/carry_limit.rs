@@ -88,6 +88,8 @@ mod tests {
             fs_type: "tmpfs".into(),
             fs_options: String::new(),
             asked_for: None,
+            along: false,
+            upon_bind: false,
             source: None,
             class: MountClass::ExternalTmpfsPrivate,
             policy: limit_bytes.map(|_| MountPolicy::Carry { limit_bytes }),

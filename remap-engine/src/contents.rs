@@ -1,6 +1,7 @@
 //! Captures the contents of all carried mounts of a frozen container.
 
 mod nested;
+mod sockets;
 
 use std::collections::{HashMap, HashSet};
 use std::fs::File;
@@ -176,12 +177,14 @@ impl CarriedMounts {
         for (mounts, first) in self.directories() {
             let archive = archive_name(done.len());
             let captured = capture_one(first, &image_dir.join(&archive))?;
-            done.push(CapturedMount {
+            let captured = CapturedMount {
                 mounts: mounts.into_iter().cloned().collect(),
                 archive,
                 partial: first.only.is_some(),
                 captured,
-            });
+            };
+            captured.tell_of_sockets();
+            done.push(captured);
         }
         check_whole(&done)?;
         Ok(done)

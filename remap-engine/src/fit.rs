@@ -1,5 +1,7 @@
 //! Fits what a checkpoint carries to the mounts of the container on this host.
 
+mod along;
+
 use std::collections::BTreeSet;
 use std::io;
 use std::path::PathBuf;
@@ -15,6 +17,8 @@ use crate::mountinfo::{self, Device};
 use crate::ownership::Extent;
 use crate::process::device_of;
 use crate::scan::inodes_below;
+
+pub use self::along::along;
 
 /// Where the contents of a carried mount go.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -85,6 +89,27 @@ pub enum FitError {
         /// The source.
         host_path: PathBuf,
     },
+    /// What the container had below a bind has no bind above it.
+    #[error(
+        "the container had {destination} from its host, below a bind, and has no bind above it here; add the one that it had"
+    )]
+    NoBindAbove {
+        /// Mount point.
+        destination: PathBuf,
+    },
+    /// What the container had below a bind is not there.
+    #[error(
+        "the container had {destination} from its host, below a bind, and its source on this host, {host_path}, cannot be used; mount it there, or make what it can be bound from"
+    )]
+    Along {
+        /// Mount point.
+        destination: PathBuf,
+        /// The source.
+        host_path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
     /// Two mounts that were one file system are two here.
     #[error(
         "{destination} shared its files with another mount when the container was checkpointed; its source on this host, {host_path}, must be that mount's source, too: {expected}"
@@ -99,7 +124,8 @@ pub enum FitError {
     },
 }
 
-/// Finds the place of each carried mount; mounts that share an archive share a place.
+/// Finds the place of each carried mount, those further up first; mounts that share an archive share a
+/// place.
 ///
 /// # Errors
 /// See [`FitError`].
@@ -121,6 +147,8 @@ pub fn fit(bundle: &Bundle, carried: &[CarriedMount]) -> Result<Vec<Place>, FitE
             }
         }
     }
+    // One may lie in another.
+    places.sort_by_key(|place| place.source.components().count());
     Ok(places)
 }
 
@@ -206,6 +234,7 @@ mod tests {
             fs_options: vec![],
             bytes: 0,
             entries: 1,
+            sockets: vec![],
         }
     }
 

@@ -215,6 +215,8 @@ mod tests {
             source: Some(dir.to_owned()),
             class: MountClass::ExternalTmpfsPrivate,
             policy: None,
+            along: false,
+            upon_bind: false,
         });
         plan
     }

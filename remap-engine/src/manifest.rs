@@ -20,6 +20,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::ghosts::GhostFile;
 use crate::mountinfo::Device;
+use crate::text::TextPath;
 use crate::together::Together;
 
 pub use cpu::Cpu;
@@ -60,6 +61,10 @@ pub struct Manifest {
     /// Mounts whose contents are in the directory.
     #[serde(default)]
     pub mounts: Vec<CarriedMount>,
+    /// Mounts that came along with binds of the host, named as in the bundle: CRIU has to be told at
+    /// a restore where they are.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub along: Vec<TextPath>,
     /// Files that are in CRIU's images by policy, some with names to be made again.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ghosts: Vec<GhostFile>,
@@ -122,6 +127,10 @@ pub struct CarriedMount {
     pub bytes: u64,
     /// Names in the archive, the root's included.
     pub entries: u64,
+    /// Names of Unix sockets, which are not in the archive: CRIU makes those of sockets that it
+    /// restores, and what nobody listens on is left behind.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sockets: Vec<TextPath>,
 }
 
 /// A tmpfs of a host, for as long as the host is up.
@@ -164,6 +173,7 @@ impl Manifest {
             options,
             together: None,
             mounts,
+            along: Vec::new(),
             ghosts: Vec::new(),
             links: Vec::new(),
             cpu: Cpu::of_this_host()?,

@@ -6,19 +6,22 @@
 //! `libcontainer/criu_linux.go`, `addCriuDumpMount`).
 
 mod build;
+mod host;
 mod policy;
 
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::bundle::{Bundle, BundleMount};
+use crate::criu::config::ExternalMount;
 use crate::mountinfo::Device;
 use crate::ownership::OtherUser;
 use crate::policy::MountPolicy;
 use crate::process::FileUse;
 
 pub use self::build::View;
+pub use self::host::HostMounts;
+pub(crate) use self::host::place_on;
 
 /// Whose business the contents of a mount are.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -52,10 +55,17 @@ pub enum EphemeralReason {
     ReadOnly,
     /// A volume that the kubelet fills (secret, projected, config map): the target has its own.
     KubeletVolume,
-    /// A tmpfs that came along with a recursive bind of what lies above it, and is not used.
+    /// A tmpfs that came along with a bind of what lies above it, and is not used.
     UnusedBelowBind,
     /// A single file of a tmpfs (a socket, a `resolv.conf`): it belongs to the host.
     SingleFile,
+    /// A tmpfs that is there for the mount points of control groups: the target has its own.
+    ControlGroups,
+    /// Another bind of the bundle lies on it, at the same mount point.
+    Covered,
+    /// Another mount lies on it, and what the host shows at its source is something else: its
+    /// contents cannot be read.
+    OutOfReach,
     /// An annotation says that its contents are none of ours.
     Ignored,
 }
@@ -90,6 +100,14 @@ pub struct Mount {
     /// What the container's annotations want for it; plans of earlier builds have none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub policy: Option<MountPolicy>,
+    /// Whether it came from the host below a bind of the bundle. The runtime tells CRIU only of the
+    /// bundle's own mounts, so the engine has to tell of this one.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub along: bool,
+    /// Whether it is the container's own and lies on a bind, at the same mount point. CRIU goes by
+    /// mount points (`try_resolve_ext_mount`) and takes it for the bind.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub upon_bind: bool,
 }
 
 impl Mount {
@@ -116,6 +134,13 @@ impl Mount {
     pub fn is_ghosted(&self) -> bool {
         let wanted = [Some(MountPolicy::Ghost), Some(MountPolicy::Nameless)];
         self.is_external() && wanted.contains(&self.policy)
+    }
+
+    /// Where the bundle has it, by which its restore finds it: its mount point, if the bundle does not
+    /// say another way there.
+    #[must_use]
+    pub fn name(&self) -> &Path {
+        self.asked_for.as_deref().unwrap_or(&self.destination)
     }
 
     /// Whether both mounts show the same directory.
@@ -148,16 +173,24 @@ impl MountMap {
         }
     }
 
-    /// Leaves out what came along with a recursive bind (`/` of the host, say) and is not used:
-    /// most of it is the host's own business.
-    pub fn leave_unused(&mut self, bundle: &Bundle, uses: &[FileUse]) {
+    /// Leaves out what came along with a bind (of the host's `/`, say) and is not used: most of it is
+    /// the host's own business.
+    pub fn leave_unused(&mut self, uses: &[FileUse]) {
         for mount in self.mounts.iter_mut().filter(|mount| mount.is_carried()) {
-            let own = |wanted: &BundleMount| mount.asked_for.as_ref() == Some(&wanted.destination);
             let is_used = uses.iter().any(|one| one.mount_id == mount.id);
-            if !is_used && !mount.is_to_be_carried() && !bundle.mounts.iter().any(own) {
+            if mount.along && !is_used && !mount.is_to_be_carried() {
                 let reason = EphemeralReason::UnusedBelowBind;
                 mount.class = MountClass::ExternalEphemeral { reason };
             }
+        }
+    }
+
+    /// Notes that the contents of a mount cannot be read.
+    pub fn out_of_reach(&mut self, id: u64) {
+        for mount in self.mounts.iter_mut().filter(|mount| mount.id == id) {
+            mount.class = MountClass::ExternalEphemeral {
+                reason: EphemeralReason::OutOfReach,
+            };
         }
     }
 
@@ -165,6 +198,21 @@ impl MountMap {
     #[must_use]
     pub fn by_id(&self, id: u64) -> Option<&Mount> {
         self.mounts.iter().find(|mount| mount.id == id)
+    }
+
+    /// The mounts that came along with a bind of the bundle.
+    pub fn along(&self) -> impl Iterator<Item = &Mount> {
+        self.mounts.iter().filter(|mount| mount.along)
+    }
+
+    /// What CRIU has to be told of them for a dump. In the images they are named as in the bundle.
+    #[must_use]
+    pub fn external(&self) -> Vec<ExternalMount> {
+        let told = self.along().map(|mount| ExternalMount {
+            key: mount.destination.clone(),
+            value: mount.name().to_owned(),
+        });
+        told.collect()
     }
 
     /// Mounts whose contents go into the checkpoint.

@@ -138,6 +138,8 @@ mod tests {
             fs_type: "tmpfs".into(),
             fs_options: String::new(),
             asked_for: None,
+            along: false,
+            upon_bind: false,
             source: None,
             class,
             policy: None,

@@ -6,7 +6,7 @@
 //! | phase | what it does | how a later failure undoes it | after a kill of this process |
 //! |---|---|---|---|
 //! | verify | checks every file against its digest | changes nothing | |
-//! | fit | finds the place of each mount's contents, and whether [others](crate::together) wait there; waits for the [locks](crate::tmpfs_lock) of its tmpfs | changes nothing | |
+//! | fit | finds the place of each mount's contents and of what came along with binds, and whether [others](crate::together) wait there; waits for the [locks](crate::tmpfs_lock) of its tmpfs | changes nothing | |
 //! | fit | finds the place of each name of a ghost, and that it is free | changes nothing | |
 //! | populate | stashes the old contents, puts in the new ones | [`Populated::rollback`](crate::carry::Populated::rollback) | by its journal ([`recover`]) |
 //! | populate | makes the names `link_remap.N` that nothing brings ([`crate::linked`]) | [`Changes`] removes them | by their journal ([`recover`]) |
@@ -81,6 +81,7 @@ pub fn restore(request: &RestoreRequest, restorer: &dyn Restorer) -> Result<(), 
     let checked = Phase::Verify.run(|| Checked::open(&request.image_dir))?;
     let work = WorkDir::of(&request.bundle);
     let places = Phase::Fit.run(|| fit::fit(&bundle, checked.mounts()))?;
+    let along = Phase::Fit.run(|| fit::along(&bundle, checked.along()))?;
     let links = Phase::Fit.run(|| Links::fit(&bundle, checked.links()))?;
     let _locks = Phase::Fit.run(|| lock(&bundle, &places))?;
     let ghosts =
@@ -91,9 +92,9 @@ pub fn restore(request: &RestoreRequest, restorer: &dyn Restorer) -> Result<(), 
         .run(|| changes.populate(request, &places, &companions))
         .and_then(|()| Phase::Populate.run(|| changes.link(links)))
         .and_then(|()| {
-            let options = checked.options();
+            let asked = (checked.options(), &along[..]);
             Phase::Restore
-                .run(|| tasks::restore(request, &bundle, restorer, options, &mut changes.ghosts))
+                .run(|| tasks::restore(request, &bundle, restorer, asked, &mut changes.ghosts))
         });
     if let Err(error) = result {
         return Err(changes.rollback(error));

@@ -2,6 +2,7 @@
 
 mod names;
 mod nested;
+mod open;
 mod patience;
 mod proc_files;
 mod running;
@@ -10,17 +11,16 @@ mod viewers;
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::io;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use rustix::fs::{AtFlags, StatxFlags};
 use serde::{Deserialize, Serialize};
 
 use crate::bundle::Bundle;
 use crate::mountinfo::Device;
-use crate::mountmap::{Mount, MountClass, MountMap};
+use crate::mountmap::{HostMounts, Mount, MountClass, MountMap};
 use crate::obstacle::{self, Held, Obstacle};
 use crate::ownership::{self, Extent, Wanted};
 use crate::policy::Policy;
@@ -30,7 +30,10 @@ use crate::together::{Moment, Neighbours};
 use self::patience::Patience;
 use self::viewers::Viewers;
 
+use self::open::open_mount_with;
+
 pub use self::names::{DeletedNames, NameState};
+pub use self::open::open_mount;
 pub use self::proc_files::{Owner, ProcFile, ProcFiles};
 pub use self::running::{freshen_names, scan_running};
 pub use self::survivors::{Survivor, Survivors};
@@ -115,15 +118,13 @@ pub enum ScanError {
     },
     /// What is at the mount point is another mount.
     #[error(
-        "mount {destination} (id {id}) is covered by another mount (id {found}); unmount the upper one"
+        "mount {destination} (id {id}) is covered by another mount, and its source on the host shows something else; unmount the upper one"
     )]
     Covered {
         /// The mount point in the container.
         destination: PathBuf,
         /// The mount wanted.
         id: u64,
-        /// The mount found.
-        found: u64,
     },
 }
 
@@ -163,7 +164,8 @@ fn look(bundle: &Bundle, tree: &[Process], mut uses: Vec<FileUse>) -> Result<Sca
     let names = DeletedNames::look(tree, &viewers, &mut uses, &patience);
     let proc_files = ProcFiles::look(tree, &viewers, &uses, &patience)?;
     let obstacles = obstacle::find(&Held::new(tree, &uses, memfd_device))?;
-    let mut map = MountMap::build(bundle, &root.mounts()?, root);
+    let host = HostMounts::look().map_err(system("list the mounts of the host"))?;
+    let mut map = MountMap::build(bundle, &root.mounts()?, &host, root);
     map.apply(&Policy::of(&bundle.annotations).overrides);
 
     let members: HashSet<i32> = tree.iter().map(Process::pid).collect();
@@ -179,13 +181,21 @@ fn look(bundle: &Bundle, tree: &[Process], mut uses: Vec<FileUse>) -> Result<Sca
     let exec_sessions = exec_sessions.collect();
     let container: HashSet<i32> = frozen.union(&members).copied().collect();
     let nested = nested::adopt(&map, &viewers, &mut uses);
-    map.leave_unused(bundle, &uses);
+    map.leave_unused(&uses);
     let owned = |mount: &&Mount| mount.class == MountClass::ExternalTmpfsPrivate;
-    let carried: Vec<Mount> = map.mounts.iter().filter(owned).cloned().collect();
-    let wanted = carried
-        .iter()
-        .map(|mount| wanted(root, mount, &uses))
-        .collect::<Result<Vec<_>, _>>()?;
+    let owned: Vec<Mount> = map.mounts.iter().filter(owned).cloned().collect();
+    let (mut carried, mut wanted) = (Vec::new(), Vec::new());
+    for mount in owned {
+        match wanted_of(root, &host, &mount, &uses) {
+            Ok(part) => {
+                carried.push(mount);
+                wanted.push(part);
+            }
+            // The plan says so.
+            Err(ScanError::Covered { .. }) => map.out_of_reach(mount.id),
+            Err(error) => return Err(error),
+        }
+    }
     let others = ownership::other_users(&wanted, &container).map_err(system("list processes"))?;
     let mut held_by_others = HashMap::new();
     let moment = Moment::of(&bundle.path, root);
@@ -197,7 +207,9 @@ fn look(bundle: &Bundle, tree: &[Process], mut uses: Vec<FileUse>) -> Result<Sca
     for (mount, mut others) in carried.iter().zip(others) {
         neighbours.tell(mount, &mut others);
         let is_shared = |moment: &Moment| moment.is_shared(mount.device);
-        if !others.users.is_empty() || moment.as_ref().is_some_and(is_shared) {
+        let is_a_systems = host.is_a_systems(mount.device, &mount.root, &bundle.path);
+        let others_use_it = is_a_systems || !others.users.is_empty();
+        if others_use_it || moment.as_ref().is_some_and(is_shared) {
             map.share(mount.id, others.users);
             held_by_others.insert(mount.id, others.inodes);
         }
@@ -218,8 +230,13 @@ fn look(bundle: &Bundle, tree: &[Process], mut uses: Vec<FileUse>) -> Result<Sca
 
 /// The part of a file system that a mount stands for: what it shows, and what the container holds
 /// of it.
-fn wanted(root: &Process, mount: &Mount, uses: &[FileUse]) -> Result<Wanted, ScanError> {
-    let dir = open_mount(root, mount)?;
+fn wanted_of(
+    root: &Process,
+    host: &HostMounts,
+    mount: &Mount,
+    uses: &[FileUse],
+) -> Result<Wanted, ScanError> {
+    let dir = open_mount_with(root, host, mount)?;
     let held = uses.iter().filter(|one| one.mount_id == mount.id);
     let own: HashSet<u64> = held.map(|one| one.inode).collect();
     let extent = if mount.is_whole() {
@@ -271,30 +288,5 @@ fn unless_gone<T>(result: io::Result<T>) -> io::Result<Option<T>> {
     match result {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         result => result.map(Some),
-    }
-}
-
-/// Opens the root directory of a mount through the container's own view, and makes sure that it
-/// is that mount.
-///
-/// # Errors
-/// The process is gone, or another mount covers this one.
-pub fn open_mount(root: &Process, mount: &Mount) -> Result<OwnedFd, ScanError> {
-    let dir = root.open_dir(&mount.destination)?;
-    let stat =
-        rustix::fs::statx(&dir, "", AtFlags::EMPTY_PATH, StatxFlags::MNT_ID).map_err(|errno| {
-            ScanError::System {
-                what: "stat a mount of the container",
-                source: errno.into(),
-            }
-        })?;
-    if stat.stx_mnt_id == mount.id {
-        Ok(dir)
-    } else {
-        Err(ScanError::Covered {
-            destination: mount.destination.clone(),
-            id: mount.id,
-            found: stat.stx_mnt_id,
-        })
     }
 }

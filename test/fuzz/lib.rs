@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use remap_engine::bundle::{Bundle, BundleError};
+use remap_engine::mountinfo::MountEntry;
 
 /// A directory of this process alone, empty at first: below that which the variable
 /// `REMAP_FUZZ_SCRATCH` names, or `/tmp`. It stays when the process ends: `run` removes it.
@@ -33,8 +34,8 @@ impl remap_engine::mountmap::View for SomeView {
         Some(path.as_os_str().len() as u64 % 8)
     }
 
-    fn is_directory(&self, path: &Path) -> bool {
-        path.as_os_str().len() % 3 != 0
+    fn is_directory(&self, entry: &MountEntry, source: &Path) -> bool {
+        (entry.mount_point.as_os_str().len() + source.as_os_str().len()) % 3 != 0
     }
 }
 

@@ -22,6 +22,7 @@ use remap_engine::ownership::Along;
 use remap_engine::plan::{FilePlan, PLAN_SCHEMA, RemapPlan};
 use remap_engine::policy::MountPolicy;
 use remap_engine::process::UseKind;
+use remap_engine::text::TextPath;
 use remap_test::schema;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -222,6 +223,7 @@ fn a_manifest_is_as_described() {
         fs_options: vec!["size=65536k".to_owned()],
         bytes: 3,
         entries: 2,
+        sockets: vec![TextPath("dir/s".into())],
     };
     let options = DumpOptions {
         empty_ns: vec!["network".to_owned()],

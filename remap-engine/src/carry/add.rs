@@ -18,7 +18,7 @@ use super::aside::{self, Aside, OwnNames};
 use super::clear::{clear, remove};
 use super::entry::Kind;
 use super::error::PopulateError;
-use super::extract::{Root, extract_beside};
+use super::extract::extract_beside;
 use super::index::Index;
 use super::journal::{Added, JournalFile, Step, TextPath};
 use super::kept::Kept;
@@ -77,7 +77,7 @@ impl Adding<'_> {
             .map_err(|errno| PopulateError::io("make", tree.place(stage))(errno.into()))?;
         let staged = open_stage(tree, stage)?;
         let kept = self.kept.map(|kept| (tree, kept));
-        extract_beside(reader, &staged, Root::Keep, kept)?;
+        extract_beside(reader, &staged, kept)?;
         if let Some(kept) = self.kept {
             let (all, top) = kept.stage(&staged, self.index)?;
             additions.all.extend(all);
@@ -239,6 +239,8 @@ fn lookup(tree: &Tree, path: &Path, is_directory: bool) -> Result<Place, Populat
         Ok(stat) => Ok(Place::Taken(Some(stat.st_ino).filter(|_| !is_directory))),
         Err(error) => match error.raw_os_error().map(Errno::from_raw) {
             Some(Errno::ENOENT) => Ok(Place::Free),
+            // Another mount is a place, as a directory is.
+            Some(Errno::EXDEV) if is_directory => Ok(Place::Merge),
             // A mount, or since the parent was looked at a link or a file in its place.
             Some(Errno::EXDEV | Errno::ELOOP | Errno::ENOTDIR) => Ok(Place::Taken(None)),
             _ => Err(PopulateError::io("stat", tree.place(path))(error)),

@@ -218,8 +218,8 @@ pub enum PopulateError {
         /// Its length now.
         now: i64,
     },
-    /// Another mount lies below the target, so its contents cannot be replaced.
-    #[error("{} is a mount of its own below the target: unmount it first", escape(.0.as_os_str()))]
+    /// Something is mounted where the archive has something else than a directory, or above that.
+    #[error("{} is on or below a mount of its own below the target: unmount that first", escape(.0.as_os_str()))]
     Mount(PathBuf),
     /// An inode of the old contents has names outside the target.
     #[error(

@@ -1,4 +1,5 @@
-//! Puts an archive's members below a directory where none of them exists.
+//! Puts an archive's members below a directory where none of them exists, but for directories with
+//! mounts below them.
 
 use std::fs::{File, Permissions};
 use std::io;
@@ -16,18 +17,10 @@ use super::entry::{Attributes, Extent, Node, Timestamp};
 use super::error::PopulateError;
 use super::kept::Kept;
 use super::read::{ArchiveReader, Member};
+use super::standing::Standing;
 use super::tree::{Pinned, Tree, fd_path};
 use super::write::CHUNK;
 use super::xattrs;
-
-/// Whether the root directory gets the archive's attributes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Root {
-    /// Its own mode, owner, times and extended attributes.
-    Set,
-    /// It stays as it is.
-    Keep,
-}
 
 /// Puts in every member. Directories get their attributes last, since filling
 /// them changes their times and their default ACLs act on what is made in them.
@@ -36,22 +29,32 @@ pub(super) enum Root {
 pub(super) fn extract(
     reader: &mut ArchiveReader,
     tree: &Tree,
-    root: Root,
+    standing: &Standing,
 ) -> Result<(), PopulateError> {
-    extract_beside(reader, tree, root, None)
+    put_all(reader, tree, Some(standing), None)
 }
 
-/// The same; inodes that are kept in another tree get one more name instead, and stay as they are.
+/// The same, but the root stays as it is; inodes that are kept in another tree get one more name
+/// instead, and stay as they are.
 pub(super) fn extract_beside(
     reader: &mut ArchiveReader,
     tree: &Tree,
-    root: Root,
+    kept: Option<(&Tree, &Kept)>,
+) -> Result<(), PopulateError> {
+    put_all(reader, tree, None, kept)
+}
+
+fn put_all(
+    reader: &mut ArchiveReader,
+    tree: &Tree,
+    standing: Option<&Standing>,
     kept: Option<(&Tree, &Kept)>,
 ) -> Result<(), PopulateError> {
     reader.rewind();
     let mut extractor = Extractor {
         tree,
         kept,
+        standing,
         parent: None,
         directories: Vec::new(),
         chunk: vec![0; CHUNK],
@@ -65,7 +68,7 @@ pub(super) fn extract_beside(
         mut directories, ..
     } = extractor;
     while let Some((path, attributes)) = directories.pop() {
-        if !path.as_os_str().is_empty() || root == Root::Set {
+        if !path.as_os_str().is_empty() || standing.is_some() {
             tree.pin(&path)
                 .and_then(|pinned| apply(&pinned.path(), &Node::Directory, &attributes))
                 .map_err(PopulateError::io(
@@ -80,6 +83,8 @@ pub(super) fn extract_beside(
 struct Extractor<'a> {
     tree: &'a Tree,
     kept: Option<(&'a Tree, &'a Kept)>,
+    /// What is there already, if the whole tree is the archive's.
+    standing: Option<&'a Standing>,
     /// The directory of the last member: the next is mostly in the same.
     parent: Option<(PathBuf, OwnedFd)>,
     directories: Vec<(PathBuf, Attributes)>,
@@ -106,9 +111,15 @@ impl Extractor<'_> {
         let make_node = |kind, device| mknodat(&parent, name, kind, private, device);
         match &member.node {
             Node::Directory => {
-                mkdirat(&parent, name, Mode::S_IRWXU)?;
-                self.directories
-                    .push((member.path.clone(), member.attributes.clone()));
+                let standing = self.standing.filter(|all| all.stays(&member.path));
+                if standing.is_none() {
+                    mkdirat(&parent, name, Mode::S_IRWXU)?;
+                }
+                // That of a mount point cannot be seen.
+                if !standing.is_some_and(|all| all.is_mount(&member.path)) {
+                    self.directories
+                        .push((member.path.clone(), member.attributes.clone()));
+                }
             }
             Node::Regular {
                 size,

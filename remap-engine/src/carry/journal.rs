@@ -13,6 +13,7 @@ use super::aside::Aside;
 use super::error::PopulateError;
 use super::tree::Tree;
 use crate::private;
+pub(super) use crate::text::TextPath;
 
 /// Version of the format.
 const VERSION: u32 = 1;
@@ -81,11 +82,6 @@ impl Step {
         }
     }
 }
-
-/// A path that is text in the journal.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(transparent)]
-pub(super) struct TextPath(#[serde(with = "crate::text")] pub(super) PathBuf);
 
 /// A name that is added, and the inode it is to have.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

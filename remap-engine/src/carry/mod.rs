@@ -24,6 +24,7 @@ mod read;
 mod replace;
 mod room;
 mod sparse;
+mod standing;
 mod survey;
 #[cfg(test)]
 mod tests;

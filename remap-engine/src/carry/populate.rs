@@ -32,7 +32,7 @@ pub struct Request<'a> {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Mode {
     /// Nobody else uses the target: its contents are replaced as a whole, its
-    /// root's own mode, owner and times too.
+    /// root's own mode, owner and times too. Only what is mounted below it stays.
     Replace {
         /// Where the old contents are kept as an archive until the commit.
         /// Nothing may exist at this path.
@@ -95,7 +95,7 @@ pub fn populate(request: &Request<'_>) -> Result<Populated, PopulateError> {
     let begin = |step| JournalFile::create(request.journal, Target::of(&tree)?, step);
     let (mut journal, result) = match &request.mode {
         Mode::Replace { stash } => {
-            let mut journal = begin(replace::check(&tree, &needs, stash)?)?;
+            let mut journal = begin(replace::check(&tree, &needs, &index, stash)?)?;
             let result = replace::replace(&tree, &mut reader, stash, &mut journal);
             (journal, result)
         }

@@ -5,8 +5,8 @@ use std::path::Path;
 use super::capture::{Purpose, capture_tree};
 use super::clear::clear;
 use super::error::PopulateError;
-use super::extract::{Root, extract};
-use super::index::index;
+use super::extract::extract;
+use super::index::{Index, index};
 use super::journal::{JournalFile, Step, TextPath};
 use super::read::ArchiveReader;
 use super::room::{self, Needs};
@@ -15,8 +15,14 @@ use super::tree::Tree;
 use crate::private;
 
 /// Finds what forbids the replacement; nothing is written.
-pub(super) fn check(tree: &Tree, needs: &Needs, stash: &Path) -> Result<Step, PopulateError> {
+pub(super) fn check(
+    tree: &Tree,
+    needs: &Needs,
+    index: &Index,
+    stash: &Path,
+) -> Result<Step, PopulateError> {
     let old = survey(tree)?;
+    old.standing.check(tree, index)?;
     room::check_target(tree, needs, &old)?;
     let directory = match stash.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
@@ -46,8 +52,8 @@ pub(super) fn replace(
     journal.set(Step::Replacing {
         stash: TextPath(stash.to_owned()),
     })?;
-    clear(tree)?;
-    extract(reader, tree, Root::Set)
+    let standing = clear(tree)?;
+    extract(reader, tree, &standing)
 }
 
 /// Puts the old contents back; may be done again after a crash in the middle.
@@ -55,6 +61,6 @@ pub(super) fn put_back(tree: &Tree, stash: &Path) -> Result<(), PopulateError> {
     // A stash that cannot be read must not cost what is in place.
     let mut reader = ArchiveReader::open(stash)?;
     index(&mut reader, |_| ())?;
-    clear(tree)?;
-    extract(&mut reader, tree, Root::Set)
+    let standing = clear(tree)?;
+    extract(&mut reader, tree, &standing)
 }

@@ -10,6 +10,7 @@ use nix::sys::stat::FileStat;
 
 use super::entry::Kind;
 use super::error::PopulateError;
+use super::standing::Standing;
 use super::tree::Tree;
 use super::walk::{Found, Walk};
 
@@ -22,12 +23,14 @@ pub(super) struct Survey {
     pub(super) inodes: u64,
     /// Names below the root.
     pub(super) names: u64,
+    /// What stays.
+    pub(super) standing: Standing,
 }
 
 /// Walks the contents.
 ///
 /// # Errors
-/// A mount below, or an inode with names elsewhere: neither could be put back.
+/// An inode with names elsewhere, which could not be put back.
 pub(super) fn survey(tree: &Tree) -> Result<Survey, PopulateError> {
     let mut survey = Survey::default();
     let mut linked: HashMap<(u64, u64), (PathBuf, u64, u64)> = HashMap::new();
@@ -36,7 +39,10 @@ pub(super) fn survey(tree: &Tree) -> Result<Survey, PopulateError> {
             Found::Entry {
                 path, kind, stat, ..
             } => (path, kind, stat),
-            Found::Mount(path) => return Err(PopulateError::Mount(tree.place(&path))),
+            Found::Mount(path) => {
+                survey.standing.note(path);
+                continue;
+            }
         };
         if path.as_os_str().is_empty() {
             continue;

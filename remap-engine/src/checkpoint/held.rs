@@ -170,6 +170,7 @@ impl<'p> ConfigForDump<'p> {
             annotated_ghost_limit_bytes: prepared.intent.policy.ghost_limit_bytes,
             options: prepared.intent.options.clone(),
             scan_paths: plan.watched(),
+            external: plan.map.external(),
         };
         let text = prepared.user_config.for_dump(&settings);
         config::write(&prepared.work.criu_config(), &text)?;
@@ -185,7 +186,7 @@ impl Drop for ConfigForDump<'_> {
             intent,
             ..
         } = self.0;
-        let text = user_config.for_restore(&intent.policy.options);
+        let text = user_config.for_restore(&intent.policy.options, &[]);
         if let Err(error) = config::write(&work.criu_config(), &text) {
             tracing::warn!(%error, "the CRIU configuration of a dump stays");
         }

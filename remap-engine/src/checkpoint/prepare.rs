@@ -7,7 +7,7 @@ use crate::carry_limit;
 use crate::criu::config::UserConfig;
 use crate::image_dir::ImageDir;
 use crate::intent::Intent;
-use crate::mountmap::MountMap;
+use crate::mountmap::{HostMounts, MountMap};
 use crate::phase::BoxError;
 use crate::plan::{self, Refusal, RemapPlan};
 use crate::private;
@@ -83,7 +83,7 @@ impl Prepared {
     /// One is, for longer than this dump may take; or the mounts cannot be read.
     pub(super) fn lock(&self) -> Result<TmpfsLocks, BoxError> {
         let FrozenTasks { bundle, init } = &self.tasks;
-        let map = MountMap::build(bundle, &init.mounts()?, init);
+        let map = MountMap::build(bundle, &init.mounts()?, &HostMounts::look()?, init);
         let devices = map.carried().map(|mount| mount.device);
         let holder = bundle.path.display().to_string();
         let limit = (self.limit, &time_limit::DUMP);

@@ -13,6 +13,7 @@ use crate::phase::{BoxError, Phase, PhaseError};
 use crate::plan::{PLAN_FILE, RemapPlan};
 use crate::private;
 use crate::reconcile;
+use crate::text::TextPath;
 use crate::together::Circle;
 
 /// What every dump writes.
@@ -83,6 +84,10 @@ pub(super) fn seal(
         let carried = carried.collect::<io::Result<Vec<_>>>()?.concat();
         let Facts { versions, options } = facts.clone();
         let mut manifest = Manifest::build(dir, versions, options, carried)?;
+        let along = plan.map.along();
+        manifest.along = along
+            .map(|mount| TextPath(mount.name().to_owned()))
+            .collect();
         manifest.ghosts.clone_from(&saved.ghosts);
         manifest.together = circle.map(|circle| circle.together().clone());
         manifest.links.clone_from(&saved.links);
@@ -106,10 +111,7 @@ fn carried_mount(
 ) -> io::Result<CarriedMount> {
     let shared = circle.map(|circle| circle.shared(mount.device));
     Ok(CarriedMount {
-        destination: mount
-            .asked_for
-            .clone()
-            .unwrap_or_else(|| mount.destination.clone()),
+        destination: mount.name().to_owned(),
         archive: one.archive.clone(),
         below: one.shown_by(mount),
         partial: one.partial,
@@ -118,6 +120,7 @@ fn carried_mount(
         fs_options: mount.fs_options.split(',').map(str::to_owned).collect(),
         bytes: one.captured.totals.data_bytes,
         entries: one.captured.totals.entries,
+        sockets: one.sockets(mount),
     })
 }
 

@@ -53,6 +53,8 @@ mod tests {
                 fs_type: "tmpfs".into(),
                 fs_options: String::new(),
                 asked_for: None,
+                along: false,
+                upon_bind: false,
                 source: Some(source.clone()),
                 policy: None,
                 class: crate::mountmap::MountClass::ExternalTmpfsPrivate,

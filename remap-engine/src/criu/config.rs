@@ -45,6 +45,35 @@ pub struct DumpSettings {
     pub options: DumpOptions,
     /// Where to look for files that are watched, each a path that is one word.
     pub scan_paths: Vec<PathBuf>,
+    /// Mounts from outside of which the runtime does not tell.
+    pub external: Vec<ExternalMount>,
+}
+
+/// A mount from outside the container (criu(8), `--external mnt[KEY]:VALUE`). Both are paths that are
+/// one word.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ExternalMount {
+    /// At a dump the mount point, at a restore the name in the images.
+    pub key: PathBuf,
+    /// At a dump the name for the images, at a restore the path on the host.
+    pub value: PathBuf,
+}
+
+impl ExternalMount {
+    fn lines(all: &[Self]) -> String {
+        all.iter()
+            .map(|Self { key, value }| {
+                format!("external mnt[{}]:{}\n", key.display(), value.display())
+            })
+            .collect()
+    }
+}
+
+/// Whether a line of the configuration can hold the path as a value (`parse_statement`).
+#[must_use]
+pub fn is_one_word(path: &Path) -> bool {
+    let odd = |c: char| c.is_whitespace() || c.is_control() || "#'\"\\".contains(c);
+    path.to_str().is_some_and(|text| !text.contains(odd))
 }
 
 /// The configuration cannot be read or written.
@@ -167,13 +196,15 @@ impl UserConfig {
         for path in &settings.scan_paths {
             text.push_str(&format!("irmap-scan-path {}\n", path.display()));
         }
+        text.push_str(&ExternalMount::lines(&settings.external));
         text
     }
 
-    /// The text of the file for a restore that is to handle `options`.
+    /// The text of the file for a restore that is to handle `options`, and to find the mounts
+    /// `external` on the host.
     #[must_use]
-    pub fn for_restore(&self, options: &DumpOptions) -> String {
-        let lines = options.lines();
+    pub fn for_restore(&self, options: &DumpOptions, external: &[ExternalMount]) -> String {
+        let lines = options.lines() + &ExternalMount::lines(external);
         if lines.is_empty() {
             return self.text.clone();
         }
@@ -230,6 +261,7 @@ mod tests {
             annotated_ghost_limit_bytes: None,
             options: DumpOptions::default(),
             scan_paths: vec![],
+            external: vec![],
         }
     }
 
@@ -243,7 +275,7 @@ mod tests {
         assert!(text.ends_with("\nlink-remap\n"));
         assert_eq!(text.matches("ghost-limit").count(), 1);
         let none = DumpOptions::default();
-        assert!(!user.for_restore(&none).contains("remap-hook"));
+        assert!(!user.for_restore(&none, &[]).contains("remap-hook"));
     }
 
     #[test]
@@ -258,7 +290,7 @@ mod tests {
             "{text}"
         );
         assert_eq!(
-            user.for_restore(&settings.options),
+            user.for_restore(&settings.options, &[]),
             "shell-job\nghost-limit 2M\nfile-locks\n"
         );
     }
@@ -280,6 +312,26 @@ mod tests {
         };
         let text = config("").for_dump(&settings);
         assert!(text.ends_with("\nirmap-scan-path /a\nirmap-scan-path /b/c\n"));
+    }
+
+    #[test]
+    fn mounts_from_outside_are_told() {
+        let external = vec![ExternalMount {
+            key: "/a/b".into(),
+            value: "/srv/b".into(),
+        }];
+        let line = "\nexternal mnt[/a/b]:/srv/b\n";
+        let none = DumpOptions::default();
+        assert_eq!(config("").for_restore(&none, &external), line);
+        let settings = DumpSettings {
+            external,
+            ..settings()
+        };
+        assert!(config("").for_dump(&settings).ends_with(line));
+        assert!(is_one_word(Path::new("/a]:b")));
+        for odd in ["/a b", "/a#b", "/a\"b", "/a\nb", "/a\\b"] {
+            assert!(!is_one_word(Path::new(odd)), "{odd}");
+        }
     }
 
     #[test]

@@ -22,6 +22,7 @@ fn build(dir: &Path) -> Manifest {
         fs_options: vec!["size=65536k".to_owned()],
         bytes: 3,
         entries: 2,
+        sockets: vec![],
     };
     let versions = BTreeMap::from([("criu".to_owned(), "4.1".to_owned())]);
     Manifest::build(dir, versions, options, vec![mount]).unwrap()

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{EphemeralReason, Mount, MountClass, MountMap};
+use super::{EphemeralReason, HostMounts, Mount, MountClass, MountMap};
 use crate::bundle::{Bundle, BundleMount};
 use crate::mountinfo::MountEntry;
 
@@ -37,27 +37,37 @@ pub trait View {
     /// links followed; `None` if nothing is mounted there.
     fn mount_at(&self, path: &Path) -> Option<u64>;
 
-    /// Whether there is a directory.
-    fn is_directory(&self, path: &Path) -> bool;
+    /// Whether the mount shows a directory. Where another one covers it, the host's `source` tells.
+    fn is_directory(&self, entry: &MountEntry, source: &Path) -> bool;
 }
 
 impl MountMap {
     /// Classifies the mounts that the container's init sees (`mountinfo`) by what the bundle asked
-    /// for.
+    /// for and what the host has mounted.
     ///
     /// Every writable bind of a tmpfs directory counts as private until [`MountMap::share`] says
     /// otherwise.
     #[must_use]
-    pub fn build(bundle: &Bundle, mountinfo: &[MountEntry], view: &impl View) -> Self {
-        let bundle_mounts = Placed::all(bundle, mountinfo, view);
+    pub fn build(
+        bundle: &Bundle,
+        mountinfo: &[MountEntry],
+        host: &HostMounts,
+        view: &impl View,
+    ) -> Self {
+        let placed = Placed::all(bundle, mountinfo, view);
         let mounts = mountinfo
             .iter()
             .map(|entry| {
-                let bind = bind_of(&bundle_mounts, mountinfo, entry);
+                let bind = bind_of(&placed, mountinfo, host, entry);
                 let class = match &bind {
                     None => MountClass::Internal,
-                    Some(bind) => classify(entry, &bind.source, view),
+                    Some(_) if is_under_a_bind(&placed, mountinfo, entry) => {
+                        ephemeral(EphemeralReason::Covered)
+                    }
+                    Some(bind) => classify(entry, &bind.source, host, view),
                 };
+                let along = bind.as_ref().is_some_and(|bind| bind.along);
+                let upon_bind = bind.is_none() && is_upon_a_bind(&placed, mountinfo, entry);
                 let (asked_for, source) = bind.map(|bind| (bind.destination, bind.source)).unzip();
                 Mount {
                     destination: entry.mount_point.clone(),
@@ -70,6 +80,8 @@ impl MountMap {
                     source,
                     class,
                     policy: None,
+                    along,
+                    upon_bind,
                 }
             })
             .collect();
@@ -84,6 +96,11 @@ struct Placed<'b> {
 }
 
 impl<'b> Placed<'b> {
+    /// Whether the mount with this id is this one, and a bind.
+    fn is_bind(&self, id: u64) -> bool {
+        self.id == id && self.mount.bind_source.is_some()
+    }
+
     /// Finds what became of each mount of the bundle.
     ///
     /// Several mounts on one mount point lie one upon the other, those of the bundle in its order
@@ -126,26 +143,58 @@ fn stack(mountinfo: &[MountEntry], mount_point: &Path) -> Vec<u64> {
     stack
 }
 
-/// Where a mount that comes from a bind of the bundle was asked for, and the host path that shows
-/// the same files.
+/// The mounts on the mount point of another that lie on that.
+fn upper<'m>(
+    mountinfo: &'m [MountEntry],
+    entry: &MountEntry,
+) -> impl Iterator<Item = u64> + use<'m> {
+    let id = entry.id;
+    let stack = stack(mountinfo, &entry.mount_point).into_iter();
+    stack.skip_while(move |other| *other != id).skip(1)
+}
+
+/// Whether another bind of the bundle lies on a mount, at the same mount point.
+fn is_under_a_bind(placed: &[Placed<'_>], mountinfo: &[MountEntry], entry: &MountEntry) -> bool {
+    upper(mountinfo, entry).any(|id| placed.iter().any(|other| other.is_bind(id)))
+}
+
+/// Whether a mount lies on a bind of the bundle, at the same mount point.
+fn is_upon_a_bind(placed: &[Placed<'_>], mountinfo: &[MountEntry], entry: &MountEntry) -> bool {
+    let stack = stack(mountinfo, &entry.mount_point).into_iter();
+    let mut lower = stack.take_while(|other| *other != entry.id);
+    lower.any(|id| placed.iter().any(|other| other.is_bind(id)))
+}
+
+/// Where a mount that comes from the host was asked for, and the host path that shows the same files.
 struct Bind {
     destination: PathBuf,
     source: PathBuf,
+    /// It came below a bind of the bundle.
+    along: bool,
 }
 
-/// The bind of the bundle behind a mount: its own, or the recursive one that brought it along.
-fn bind_of(placed: &[Placed<'_>], mountinfo: &[MountEntry], entry: &MountEntry) -> Option<Bind> {
+/// The bind of the bundle behind a mount: its own, or the one that brought it along. That is one in
+/// which the host has this mount, too: what the container has mounted there itself is its own.
+fn bind_of(
+    placed: &[Placed<'_>],
+    mountinfo: &[MountEntry],
+    host: &HostMounts,
+    entry: &MountEntry,
+) -> Option<Bind> {
     let mut at = entry;
     // No way up is longer than there are mounts.
     for _ in mountinfo {
         if let Some(found) = placed.iter().find(|placed| placed.id == at.id) {
-            let own = at.id == entry.id;
-            let source = found.mount.bind_source.as_ref();
-            let source = source.filter(|_| own || found.mount.recursive)?;
+            let along = at.id != entry.id;
+            let source = found.mount.bind_source.as_ref()?;
             let below = entry.mount_point.strip_prefix(&at.mount_point).ok()?;
+            if along && (below.as_os_str().is_empty() || !host.has(source, below, entry)) {
+                return None;
+            }
             return Some(Bind {
                 destination: found.mount.destination.join(below).components().collect(),
                 source: source.join(below).components().collect(),
+                along,
             });
         }
         at = mountinfo.iter().find(|other| other.id == at.parent)?;
@@ -153,8 +202,11 @@ fn bind_of(placed: &[Placed<'_>], mountinfo: &[MountEntry], entry: &MountEntry) 
     None
 }
 
-fn classify(entry: &MountEntry, source: &Path, view: &impl View) -> MountClass {
-    let ephemeral = |reason| MountClass::ExternalEphemeral { reason };
+fn ephemeral(reason: EphemeralReason) -> MountClass {
+    MountClass::ExternalEphemeral { reason }
+}
+
+fn classify(entry: &MountEntry, source: &Path, host: &HostMounts, view: &impl View) -> MountClass {
     let in_kubelet_volume = source.components().any(|part| {
         KUBELET_VOLUMES
             .iter()
@@ -168,7 +220,9 @@ fn classify(entry: &MountEntry, source: &Path, view: &impl View) -> MountClass {
         ephemeral(EphemeralReason::KubeletVolume)
     } else if entry.is_read_only() {
         ephemeral(EphemeralReason::ReadOnly)
-    } else if !view.is_directory(&entry.mount_point) {
+    } else if host.has_control_groups(entry.device, &entry.root) {
+        ephemeral(EphemeralReason::ControlGroups)
+    } else if !view.is_directory(entry, source) {
         ephemeral(EphemeralReason::SingleFile)
     } else {
         MountClass::ExternalTmpfsPrivate

@@ -88,6 +88,12 @@ impl Mount {
                     EphemeralReason::SingleFile => {
                         "it is a single file, and only directories are carried"
                     }
+                    EphemeralReason::ControlGroups => {
+                        "it is there for control groups, and the target has its own"
+                    }
+                    EphemeralReason::Covered => "another bind lies on it",
+                    // Refused anyway, with the remedy.
+                    EphemeralReason::OutOfReach => return None,
                     EphemeralReason::UnusedBelowBind | EphemeralReason::Ignored => return None,
                 })
             }
@@ -125,6 +131,8 @@ mod tests {
                 fs_type: "tmpfs".into(),
                 fs_options: String::new(),
                 asked_for: None,
+                along: false,
+                upon_bind: false,
                 source: None,
                 class,
                 policy: None,
@@ -180,6 +188,8 @@ mod tests {
             EphemeralReason::ReadOnly,
             EphemeralReason::KubeletVolume,
             EphemeralReason::SingleFile,
+            EphemeralReason::ControlGroups,
+            EphemeralReason::Covered,
         ] {
             assert!(why(ephemeral(reason), CARRY).is_some(), "{reason:?}");
             assert_eq!(why(ephemeral(reason), MountPolicy::Persistent), None);

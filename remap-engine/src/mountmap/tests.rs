@@ -1,5 +1,6 @@
 use super::*;
-use crate::mountinfo;
+use crate::bundle::{Bundle, BundleMount};
+use crate::mountinfo::{self, MountEntry};
 use crate::policy::Override;
 
 const MOUNTINFO: &[u8] = b"\
@@ -19,6 +20,11 @@ const MOUNTINFO: &[u8] = b"\
 23 10 0:52 / /covered rw - tmpfs tmpfs rw
 24 23 0:53 / /covered rw - tmpfs tmpfs rw
 25 10 0:54 / /run/app rw - tmpfs tmpfs rw
+26 10 0:55 / /cg rw - tmpfs cgroup rw
+27 14 0:57 / /data/own rw - tmpfs tmpfs rw
+28 13 0:43 /late /dev/shm/late rw - tmpfs shm rw
+29 10 0:58 / /twice rw - tmpfs tmpfs rw
+30 29 0:59 / /twice rw - tmpfs tmpfs rw
 ";
 
 fn bind(destination: &str, source: &str, recursive: bool) -> BundleMount {
@@ -29,9 +35,22 @@ fn bind(destination: &str, source: &str, recursive: bool) -> BundleMount {
     }
 }
 
+/// What the host has of it, and what is on a tmpfs of its own.
+const HOST: &[u8] = b"\
+90 1 8:1 / / rw - ext4 /dev/sda1 rw
+91 90 0:44 / /srv/data/ram rw - tmpfs tmpfs rw
+92 90 0:55 / /srv/cg rw - tmpfs cgroup rw
+93 92 0:56 / /srv/cg/cpu rw - cgroup cgroup rw
+94 90 0:43 /late /run/shm/a/late rw - tmpfs shm rw
+";
+
+fn host() -> HostMounts {
+    HostMounts::new(mountinfo::parse(HOST).unwrap())
+}
+
 fn map() -> MountMap {
     let mountinfo = mountinfo::parse(MOUNTINFO).unwrap();
-    MountMap::build(&bundle(), &mountinfo, &Files)
+    MountMap::build(&bundle(), &mountinfo, &host(), &Files)
 }
 
 fn bundle() -> Bundle {
@@ -53,6 +72,9 @@ fn bundle() -> Bundle {
             bind("/covered", "/run/covered", false),
             bind("/var/run/app", "/srv/app", false),
             bind("/not-mounted", "/srv/none", false),
+            bind("/cg", "/srv/cg", false),
+            bind("/twice", "/srv/one", false),
+            bind("/twice", "/srv/two", false),
             bind("/data", "/srv/data", true),
             bind("/secrets", "/run/secrets", true),
             bind("/x.sock", "/run/x.sock", true),
@@ -81,8 +103,8 @@ impl View for Files {
         found.map(|entry| entry.id)
     }
 
-    fn is_directory(&self, path: &Path) -> bool {
-        path != Path::new("/x.sock")
+    fn is_directory(&self, entry: &MountEntry, _source: &Path) -> bool {
+        entry.mount_point != Path::new("/x.sock")
     }
 }
 
@@ -112,9 +134,39 @@ fn each_class_is_told() {
 }
 
 #[test]
-fn a_mount_below_a_recursive_bind_is_external_and_one_below_a_plain_bind_is_the_containers() {
+fn a_mount_below_a_bind_is_external_if_the_host_has_it_there() {
+    let map = map();
+    let along: Vec<u64> = map.along().map(|mount| mount.id).collect();
+    // Also one that came by propagation, which needs no recursive bind.
+    assert_eq!(along, [15, 28]);
     assert_eq!(class("/data/ram"), MountClass::ExternalTmpfsPrivate);
     assert_eq!(class("/dev/shm/own"), MountClass::Internal);
+    assert_eq!(class("/data/own"), MountClass::Internal);
+    let told = |id, path: &str| {
+        let told = ExternalMount {
+            key: path.into(),
+            value: path.into(),
+        };
+        assert!(map.external().contains(&told), "{id}");
+    };
+    told(15, "/data/ram");
+    told(28, "/dev/shm/late");
+}
+
+#[test]
+fn the_tmpfs_of_control_groups_is_never_carried() {
+    let reason = EphemeralReason::ControlGroups;
+    assert_eq!(class("/cg"), ephemeral(reason));
+}
+
+#[test]
+fn of_two_binds_at_one_place_the_lower_one_is_covered() {
+    let map = map();
+    let reason = EphemeralReason::Covered;
+    assert_eq!(map.by_id(29).unwrap().class, ephemeral(reason));
+    assert_eq!(map.by_id(29).unwrap().source, Some("/srv/one".into()));
+    assert_eq!(map.by_id(30).unwrap().source, Some("/srv/two".into()));
+    assert!(map.by_id(30).unwrap().is_carried());
 }
 
 #[test]
@@ -131,6 +183,9 @@ fn mounts_of_the_bundle_lie_under_those_that_the_container_made() {
     let map = map();
     assert_eq!(map.by_id(23).unwrap().source, Some("/run/covered".into()));
     assert_eq!(map.by_id(24).unwrap().class, MountClass::Internal);
+    assert!(map.by_id(24).unwrap().upon_bind);
+    let upon = map.mounts.iter().filter(|mount| mount.upon_bind);
+    assert_eq!(upon.count(), 1);
 }
 
 #[test]
@@ -142,7 +197,12 @@ fn a_mountinfo_whose_parents_run_in_a_circle_ends() {
     };
     let text = b"1 2 0:40 / / rw - tmpfs a rw\n2 1 0:41 / / rw - tmpfs a rw\n3 3 0:41 / / rw - tmpfs a rw\n";
     let mountinfo = mountinfo::parse(text).unwrap();
-    assert_eq!(MountMap::build(&bundle, &mountinfo, &Files).mounts.len(), 3);
+    assert_eq!(
+        MountMap::build(&bundle, &mountinfo, &host(), &Files)
+            .mounts
+            .len(),
+        3
+    );
 }
 
 #[test]
@@ -167,7 +227,7 @@ fn the_source_of_a_mount_below_a_bind_lies_below_its_source() {
 #[test]
 fn what_came_along_with_a_bind_is_carried_only_if_it_is_used() {
     let mut map = map();
-    map.leave_unused(&bundle(), &[]);
+    map.leave_unused(&[]);
     let reason = EphemeralReason::UnusedBelowBind;
     assert_eq!(map.by_id(15).unwrap().class, ephemeral(reason));
     assert!(map.by_id(13).unwrap().is_carried());
@@ -176,7 +236,7 @@ fn what_came_along_with_a_bind_is_carried_only_if_it_is_used() {
 #[test]
 fn a_shared_tmpfs_is_not_carried() {
     let mut map = map();
-    assert_eq!(map.carried().count(), 5);
+    assert_eq!(map.carried().count(), 7);
     map.share(13, vec![]);
     assert!(map.carried().all(|mount| mount.id != 13));
     assert!(map.by_id(13).unwrap().is_external());

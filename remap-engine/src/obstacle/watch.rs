@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use rustix::fs::FileType;
 
 use super::{Found, Held, Kind};
+use crate::criu::config::is_one_word;
 use crate::mountinfo::{Device, MountEntry};
 use crate::name_search::{Inode, NameSearch};
 use crate::process::{FileUse, Process, ProcessError, UseKind};
@@ -134,11 +135,7 @@ fn is_nameless_on_tmpfs(held: &Held, mounts: &[MountEntry], inode: Inode) -> boo
 /// The path, or the nearest directory above it, that a line of CRIU's configuration can hold; not
 /// the root, below which CRIU would scan `/proc`, too, unless it is meant itself.
 fn scannable(path: &Path) -> Option<&Path> {
-    let is_plain = |path: &&Path| {
-        let odd = |c: char| c.is_whitespace() || c.is_control() || "#'\"\\".contains(c);
-        path.to_str().is_some_and(|text| !text.contains(odd))
-    };
-    let plain = path.ancestors().find(is_plain)?;
+    let plain = path.ancestors().find(|path| is_one_word(path))?;
     (plain != Path::new("/") || plain == path).then_some(plain)
 }
 

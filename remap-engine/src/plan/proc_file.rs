@@ -70,6 +70,8 @@ mod tests {
             fs_type: "proc".into(),
             fs_options: String::new(),
             asked_for: None,
+            along: false,
+            upon_bind: false,
             source: None,
             policy: None,
             class,

@@ -1,5 +1,6 @@
 //! What forbids a checkpoint, with the remedy. Pure.
 
+mod mount;
 mod obstacle;
 mod policy;
 
@@ -56,6 +57,7 @@ impl RemapPlan {
         policy
             .into_iter()
             .chain(self.needs_newer_criu(intent))
+            .chain(self.mount_refusals())
             .chain(shared)
             .chain(files)
             .chain(sessions)

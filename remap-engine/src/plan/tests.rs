@@ -25,6 +25,8 @@ fn mount(id: u64, destination: &str, fs_type: &str, class: MountClass) -> Mount 
         fs_type: fs_type.into(),
         fs_options: String::new(),
         asked_for: None,
+        along: false,
+        upon_bind: false,
         source: None,
         class,
         policy: None,

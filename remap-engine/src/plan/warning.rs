@@ -124,6 +124,8 @@ mod tests {
             fs_type: "ext4".into(),
             fs_options: String::new(),
             asked_for: None,
+            along: false,
+            upon_bind: false,
             source: None,
             class,
             policy: None,

@@ -8,7 +8,7 @@ use rustix::fs::{
 };
 
 use super::{Process, ProcessError, device_of};
-use crate::mountinfo::Device;
+use crate::mountinfo::{Device, MountEntry};
 use crate::mountmap::View;
 
 impl Process {
@@ -88,10 +88,12 @@ impl View for Process {
         is_root.then_some(stat.stx_mnt_id)
     }
 
-    fn is_directory(&self, path: &Path) -> bool {
-        let stat = self.look_at(path, OFlags::empty());
-        stat.is_some_and(|stat| {
-            FileType::from_raw_mode(stat.stx_mode.into()) == FileType::Directory
-        })
+    fn is_directory(&self, entry: &MountEntry, source: &Path) -> bool {
+        let stat = self.look_at(&entry.mount_point, OFlags::empty());
+        match stat.filter(|stat| stat.stx_mnt_id == entry.id) {
+            Some(stat) => FileType::from_raw_mode(stat.stx_mode.into()) == FileType::Directory,
+            // One that is not there is found to be out of reach.
+            None => source.metadata().map_or(true, |found| found.is_dir()),
+        }
     }
 }

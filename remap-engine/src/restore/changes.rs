@@ -98,7 +98,8 @@ impl Changes {
                 .map_err(|error| report(&error)),
             end_ghosts(self.ghosts).map_err(|error| report(&error)),
         ];
-        let mounts = self.mounts.into_iter();
+        // One may lie in another that was populated before.
+        let mounts = self.mounts.into_iter().rev();
         ends.extend(mounts.map(|mount| end_mount(mount).map_err(|error| report(&error))));
         let stays: Vec<String> = ends.into_iter().filter_map(Result::err).collect();
         if !stays.is_empty() {

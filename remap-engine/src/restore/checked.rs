@@ -58,6 +58,11 @@ impl Checked {
         self.0.as_ref()?.together.as_ref()
     }
 
+    /// The mounts that came along with binds.
+    pub(super) fn along(&self) -> &[TextPath] {
+        self.0.as_ref().map_or(&[], |manifest| &manifest.along)
+    }
+
     /// The options of the dump.
     pub(super) fn options(&self) -> Option<&DumpOptions> {
         self.0.as_ref().map(|manifest| &manifest.options)

@@ -1,7 +1,7 @@
 //! CRIU's configuration during a restore.
 
 use crate::bundle::Bundle;
-use crate::criu::config::{self, UserConfig};
+use crate::criu::config::{self, ExternalMount, UserConfig};
 use crate::manifest::DumpOptions;
 use crate::phase::BoxError;
 use crate::policy::Policy;
@@ -15,15 +15,19 @@ pub(super) struct ConfigForRestore {
 
 impl ConfigForRestore {
     /// Has CRIU handle what it handled at the dump, as far as that is recorded, what the user's
-    /// configuration says and what the annotations do.
-    pub(super) fn write(bundle: &Bundle, recorded: Option<&DumpOptions>) -> Result<Self, BoxError> {
+    /// configuration says and what the annotations do; and find the mounts `along`.
+    pub(super) fn write(
+        bundle: &Bundle,
+        recorded: Option<&DumpOptions>,
+        along: &[ExternalMount],
+    ) -> Result<Self, BoxError> {
         let config = UserConfig::load(bundle.user_criu_config())?;
         let policy = Policy::of(&bundle.annotations).options;
         let all = recorded.map(|recorded| recorded.or(&policy));
         let work = WorkDir::of(&bundle.path);
-        let text = config.for_restore(all.as_ref().unwrap_or(&policy));
+        let text = config.for_restore(all.as_ref().unwrap_or(&policy), along);
         config::write(&work.criu_config(), &text)?;
-        let users = config.for_restore(&policy);
+        let users = config.for_restore(&policy, &[]);
         Ok(Self { work, users })
     }
 }
@@ -62,11 +66,20 @@ mod tests {
             tcp_close: true,
             ..DumpOptions::default()
         };
-        let config = ConfigForRestore::write(&bundle, Some(&recorded)).unwrap();
-        assert_eq!(read(), "\ntcp-close\nfile-locks\n");
+        let config = {
+            let along = [ExternalMount {
+                key: "/a/b".into(),
+                value: "/srv/b".into(),
+            }];
+            ConfigForRestore::write(&bundle, Some(&recorded), &along).unwrap()
+        };
+        assert_eq!(
+            read(),
+            "\ntcp-close\nfile-locks\nexternal mnt[/a/b]:/srv/b\n"
+        );
         drop(config);
         assert_eq!(read(), "\nfile-locks\n");
-        let config = ConfigForRestore::write(&bundle, None).unwrap();
+        let config = ConfigForRestore::write(&bundle, None, &[]).unwrap();
         assert_eq!(read(), "\nfile-locks\n");
         drop(config);
     }

@@ -3,6 +3,7 @@
 use std::os::fd::AsFd;
 
 use crate::bundle::Bundle;
+use crate::criu::config::ExternalMount;
 use crate::half_restored::HalfRestored;
 use crate::lent::Lent;
 use crate::manifest::DumpOptions;
@@ -14,7 +15,8 @@ use super::config::ConfigForRestore;
 use super::names::{Names, NotHeld};
 use super::{RestoreRequest, Restorer};
 
-/// Restores the tasks under the time limit, and has CRIU wait for the names of ghosts.
+/// Restores the tasks under the time limit, with the options of the dump and what came along with
+/// binds, and has CRIU wait for the names of ghosts.
 ///
 /// # Errors
 /// CRIU, the runtime, or the names. None of the tasks is left, and the runtime has forgotten the
@@ -23,7 +25,7 @@ pub(super) fn restore(
     request: &RestoreRequest,
     bundle: &Bundle,
     restorer: &dyn Restorer,
-    options: Option<&DumpOptions>,
+    (options, along): (Option<&DumpOptions>, &[ExternalMount]),
     ghosts: &mut Relink,
 ) -> Result<(), BoxError> {
     let RestoreRequest {
@@ -32,7 +34,7 @@ pub(super) fn restore(
         ..
     } = request;
     let limit = time_limit::RESTORE.of(bundle)?;
-    let _config = ConfigForRestore::write(bundle, options)?;
+    let _config = ConfigForRestore::write(bundle, options, along)?;
     ghosts.begin()?;
     let names = Names::begin(request, ghosts)?;
     let _lent = Lent::to_container(&bundle.path, image_dir)?;

@@ -64,6 +64,7 @@ impl Ground {
             fs_options: vec![],
             bytes: captured.totals.data_bytes,
             entries: captured.totals.entries,
+            sockets: vec![],
         };
         let options = DumpOptions::default();
         let manifest = Manifest::build(&images, BTreeMap::new(), options, vec![mount]).unwrap();

@@ -2,7 +2,7 @@
 //! tasks; only what is bound from outside it knows by the mounts of init alone, and a copy of such a
 //! mount is a bind of it (`resolve_external_mounts`, `search_bindmounts`).
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use super::viewers::Viewers;
 use crate::mountinfo::MountEntry;
@@ -10,11 +10,16 @@ use crate::mountmap::{Mount, MountClass, MountMap};
 use crate::process::FileUse;
 
 /// Has each use by way of a mount that init does not see count as one by init's mount of the same
-/// file system. Returns the mounts of file systems of which init has none: those are CRIU's business.
+/// file system, and one by way of a bind that the container has made of an external mount as one by
+/// that. Returns the mounts of file systems of which init has none: those are CRIU's business.
 pub(super) fn adopt(map: &MountMap, viewers: &Viewers, uses: &mut [FileUse]) -> Vec<Mount> {
     let known: HashSet<u64> = map.mounts.iter().map(|mount| mount.id).collect();
+    let binds = binds_of_external(map);
     let mut own: Vec<Mount> = Vec::new();
     for one in uses {
+        if let Some(id) = binds.get(&one.mount_id) {
+            one.mount_id = *id;
+        }
         if known.contains(&one.mount_id) || own.iter().any(|mount| mount.id == one.mount_id) {
             continue;
         }
@@ -27,6 +32,19 @@ pub(super) fn adopt(map: &MountMap, viewers: &Viewers, uses: &mut [FileUse]) -> 
         }
     }
     own
+}
+
+/// The external mount behind each mount that is none itself, but shows a part of one.
+fn binds_of_external(map: &MountMap) -> HashMap<u64, u64> {
+    let external = |own: &Mount| {
+        let mut mounts = map.mounts.iter().filter(|mount| mount.is_external());
+        let shows =
+            |mount: &&Mount| mount.device == own.device && own.root.starts_with(&mount.root);
+        mounts.find(shows).map(|mount| mount.id)
+    };
+    let own = map.mounts.iter().filter(|mount| !mount.is_external());
+    own.filter_map(|own| Some((own.id, external(own)?)))
+        .collect()
 }
 
 /// Init's mount of the same file system: the same part of it, or one that holds it, or any.
@@ -52,6 +70,8 @@ fn internal(entry: &MountEntry) -> Mount {
         fs_type: entry.fs_type.clone(),
         fs_options: entry.super_options.clone(),
         asked_for: None,
+        along: false,
+        upon_bind: false,
         source: None,
         policy: None,
         class: MountClass::Internal,
@@ -62,6 +82,18 @@ fn internal(entry: &MountEntry) -> Mount {
 mod tests {
     use super::*;
     use crate::mountinfo;
+
+    #[test]
+    fn a_bind_of_an_external_mount_is_that_mount() {
+        let mounts = "1 0 0:1 / / rw - overlay o rw\n2 1 0:2 /a /a rw - tmpfs t rw\n\
+                      3 1 0:2 /a/b /own rw - tmpfs t rw\n4 1 0:2 /c /other rw - tmpfs t rw\n";
+        let mounts = mountinfo::parse(mounts.as_bytes()).unwrap();
+        let mut map = MountMap {
+            mounts: mounts.iter().map(internal).collect(),
+        };
+        map.mounts[1].class = MountClass::ExternalTmpfsPrivate;
+        assert_eq!(binds_of_external(&map), HashMap::from([(3, 2)]));
+    }
 
     #[test]
     fn a_copy_of_a_mount_is_that_mount() {

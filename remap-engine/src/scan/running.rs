@@ -6,7 +6,7 @@ use super::patience::Patience;
 use super::viewers::Viewers;
 use super::{DeletedNames, PATIENCE, Scan, ScanError, look};
 use crate::bundle::Bundle;
-use crate::mountmap::MountClass;
+use crate::mountmap::{HostMounts, MountClass};
 use crate::ownership::{OtherUser, cgroup_path};
 use crate::process::{self, Process};
 
@@ -64,7 +64,7 @@ fn attempt_scan(bundle: &Bundle, init: &Process) -> Result<Scan, ScanError> {
     if init.has_ended() {
         return Err(ScanError::Ended { pid: init.pid() });
     }
-    leave_newcomers(&mut scan, init)?;
+    leave_newcomers(&mut scan, bundle, init)?;
     Ok(scan)
 }
 
@@ -78,7 +78,7 @@ fn look_at(bundle: &Bundle, tree: &[Process]) -> Result<Scan, ScanError> {
 
 /// Processes that the container has started since its tree was listed are its own: neither exec
 /// sessions nor others.
-fn leave_newcomers(scan: &mut Scan, init: &Process) -> Result<(), ScanError> {
+fn leave_newcomers(scan: &mut Scan, bundle: &Bundle, init: &Process) -> Result<(), ScanError> {
     let tree = process::running_tree(init.pid())?;
     let members: HashSet<i32> = tree.iter().map(Process::pid).collect();
     scan.exec_sessions.retain(|session| {
@@ -86,6 +86,10 @@ fn leave_newcomers(scan: &mut Scan, init: &Process) -> Result<(), ScanError> {
         !members.contains(&session.pid) && lives()
     });
     let own = cgroup_path(&init.read("cgroup")?);
+    let host = HostMounts::look().map_err(|source| ScanError::System {
+        what: "list the mounts of the host",
+        source,
+    })?;
     for mount in &mut scan.map.mounts {
         let MountClass::ExternalTmpfsShared { others } = &mut mount.class else {
             continue;
@@ -98,7 +102,8 @@ fn leave_newcomers(scan: &mut Scan, init: &Process) -> Result<(), ScanError> {
         if let Some(held) = scan.held_by_others.get_mut(&mount.id) {
             held.retain(|(_, pid)| !newcomers.contains(pid));
         }
-        if others.is_empty() {
+        let is_a_systems = host.is_a_systems(mount.device, &mount.root, &bundle.path);
+        if others.is_empty() && !is_a_systems {
             mount.class = MountClass::ExternalTmpfsPrivate;
             scan.held_by_others.remove(&mount.id);
         }

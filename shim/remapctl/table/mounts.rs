@@ -104,6 +104,9 @@ fn contents(mount: &Mount, carried: &[Carried]) -> String {
                 "kubelet_volume" => "the kubelet's",
                 "unused_below_bind" => "not used",
                 "single_file" => "a single file",
+                "control_groups" => "for control groups",
+                "covered" => "another bind lies on it",
+                "out_of_reach" => "covered, cannot be read",
                 "ignored" => "to be ignored",
                 other => other,
             };

@@ -20,6 +20,10 @@ use std::{
     },
 };
 
+use nix::{
+    mount::{MsFlags, mount},
+    sched::{CloneFlags, unshare},
+};
 use remap_engine::criu::running;
 use rustix::{
     fs::{MemfdFlags, Mode, memfd_create},
@@ -264,6 +268,9 @@ impl Runc {
         if matches!(call, Call::Checkpoint(_)) {
             private_files(&mut command);
         }
+        if matches!(call, Call::Restore(_)) {
+            private_mounts(&mut command);
+        }
         if let Some(images) = call.image_path() {
             command.env(running::MARK, images);
         }
@@ -296,6 +303,22 @@ fn private_files(command: &mut Command) {
     };
     // SAFETY: umask(2) is async-signal-safe (signal-safety(7)), and the closure does nothing else.
     unsafe { command.pre_exec(mask) };
+}
+
+/// Gives a command mounts of its own, into which those that the host makes still come.
+///
+/// For its restore runc binds each source with all that is mounted below it and unmounts that again
+/// (`prepareCriuRestoreMounts`). Where the source is shared with the host, as all mounts are under
+/// systemd, the unmount would reach what the host has mounted there (mount_namespaces(7)).
+fn private_mounts(command: &mut Command) {
+    let mounts = || {
+        unshare(CloneFlags::CLONE_NEWNS)?;
+        let slave = MsFlags::MS_SLAVE | MsFlags::MS_REC;
+        mount(None::<&str>, "/", None::<&str>, slave, None::<&str>)?;
+        Ok(())
+    };
+    // SAFETY: the closure makes two system calls and allocates nothing, as both paths are short.
+    unsafe { command.pre_exec(mounts) };
 }
 
 /// The program to run: `binary_name` of the options, else `runc` from PATH.

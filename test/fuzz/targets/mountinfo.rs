@@ -3,7 +3,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use remap_engine::mountinfo;
-use remap_engine::mountmap::MountMap;
+use remap_engine::mountmap::{HostMounts, MountMap};
 use remap_fuzz::{SomeView, bundle, split};
 
 fuzz_target!(|data: &[u8]| {
@@ -15,7 +15,8 @@ fuzz_target!(|data: &[u8]| {
     let lines = text.split(|byte| *byte == b'\n');
     assert_eq!(lines.filter(|line| !line.is_empty()).count(), mounts.len());
     if let Ok(bundle) = bundle(config) {
-        let map = MountMap::build(&bundle, &mounts, &SomeView);
+        let host = HostMounts::new(mounts.clone());
+        let map = MountMap::build(&bundle, &mounts, &host, &SomeView);
         assert_eq!(map.mounts.len(), mounts.len());
     }
 });

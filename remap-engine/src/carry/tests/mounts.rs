@@ -271,9 +271,32 @@ fn mounts_below_are_not_entered() {
         fs::create_dir(&below).unwrap();
         mount_at(&below, "tmpfs", "");
         fs::write(below.join("precious"), b"").unwrap();
-        let error = ground.replace().unwrap_err();
-        assert!(matches!(error, PopulateError::Mount(_)), "{error}");
+        let before = snapshot(ground.target());
+        let populated = ground.replace().unwrap();
+        assert!(!ground.target().join("other").exists());
         assert!(below.join("precious").exists());
+        populated.rollback().unwrap();
+        assert_same(&before, &snapshot(ground.target()));
+        // With a directory there, too, and with something else.
+        let error = |make: &dyn Fn(&Path)| {
+            let source = ground.work.path().join("other source");
+            fs::create_dir(&source).unwrap();
+            make(&source.join("below"));
+            let out = File::create(ground.archive()).unwrap();
+            capture(File::open(&source).unwrap().as_fd(), out).unwrap();
+            fs::remove_dir_all(&source).unwrap();
+            let replaced = ground.replace();
+            assert!(below.join("precious").exists());
+            replaced.and_then(|populated| populated.commit()).err()
+        };
+        assert!(error(&|path| fs::create_dir(path).unwrap()).is_none());
+        assert!(!ground.target().join("other").exists());
+        for refused in [
+            error(&|path| fs::write(path, b"").unwrap()),
+            error(&|path| fs::create_dir_all(path.join("deeper")).unwrap()),
+        ] {
+            assert!(matches!(refused, Some(PopulateError::Mount(_))));
+        }
         for path in [&below, ground.target(), &file, &bind, &dir] {
             unmount(path);
         }

@@ -9,6 +9,8 @@ fn mount(fs_type: &str, fs_options: &str) -> Mount {
         fs_type: fs_type.into(),
         fs_options: fs_options.into(),
         asked_for: None,
+        along: false,
+        upon_bind: false,
         source: None,
         policy: None,
         class: MountClass::Internal,

@@ -15,6 +15,8 @@ fn plan(class: MountClass, value: &str) -> (RemapPlan, Intent) {
         fs_type: "tmpfs".into(),
         fs_options: String::new(),
         asked_for: None,
+        along: false,
+        upon_bind: false,
         source: None,
         class,
         policy: None,
