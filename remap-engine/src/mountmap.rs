@@ -117,6 +117,16 @@ impl Mount {
         self.class != MountClass::Internal
     }
 
+    /// Whether it is a tmpfs of the host's of which contents may be carried.
+    #[must_use]
+    pub fn is_tmpfs_of_host(&self) -> bool {
+        use MountClass::{ExternalTmpfsPrivate, ExternalTmpfsShared};
+        matches!(
+            self.class,
+            ExternalTmpfsPrivate | ExternalTmpfsShared { .. }
+        )
+    }
+
     /// Whether its contents go into the checkpoint.
     #[must_use]
     pub fn is_carried(&self) -> bool {

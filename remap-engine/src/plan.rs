@@ -181,8 +181,9 @@ fn file_plan(scan: &Scan, uses: &[&FileUse]) -> Option<FilePlan> {
     } else if let Some(file) = uses.iter().find_map(|one| scan.proc_files.of(one)) {
         proc_file::decide(file, mount?)?
     } else {
-        // A directory is a place that many may be in: the target's own serves as well.
-        let is_place = first.is_directory() && first.links > 0;
+        // A directory is a place that many may be in, and a device is the kernel's: the target's own
+        // serves as well.
+        let is_place = (first.is_directory() || is_device(first)) && first.links > 0;
         let others = mount.and_then(|mount| scan.held_by_others.get(&mount.id));
         let holds = |(inode, _): &(u64, i32)| *inode == first.inode;
         let is_forbidden = mount.is_some_and(|mount| mount.is_to(MountPolicy::Refuse));
@@ -236,7 +237,8 @@ fn decide(
     state: Option<NameState>,
     by_others: bool,
 ) -> Option<Decision> {
-    if file.links == 0 && (!by_others || mount.is_ghosted()) {
+    let is_outside = state == Some(NameState::Outside);
+    if file.links == 0 && !is_outside && (!by_others || mount.is_ghosted()) {
         return Some(Decision::Ghost);
     }
     if let Some(refused) = name::refused(mount, state) {
@@ -246,6 +248,12 @@ fn decide(
         return ghosted(mount, file);
     }
     match (&mount.class, state) {
+        // That of the host's `/dev` is not the container's.
+        (MountClass::ExternalTmpfsShared { .. }, None | Some(NameState::Live))
+            if is_device(file) && !mount.is_carried() =>
+        {
+            Some(Decision::Stays)
+        }
         (MountClass::ExternalTmpfsShared { .. }, _) if by_others => Some(Decision::Shared),
         (MountClass::ExternalTmpfsPrivate | MountClass::ExternalTmpfsShared { .. }, _) => {
             Some(Decision::Carried)
@@ -256,6 +264,11 @@ fn decide(
         (_, Some(_)) if mount.is_to(MountPolicy::Ignore) => Some(Decision::Stays),
         (_, Some(_)) => Some(not_carried(scan, mount, file)),
     }
+}
+
+fn is_device(file: &FileUse) -> bool {
+    let kind = FileType::from_raw_mode(file.mode);
+    matches!(kind, FileType::CharacterDevice | FileType::BlockDevice)
 }
 
 /// The decision for an inode with names on a mount whose policy wants files in the images.

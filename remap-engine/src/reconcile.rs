@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use crate::criu::files::{DumpedFile, Remap};
 use crate::linked::LinkedFile;
 use crate::mountmap::{Mount, MountClass, MountMap};
+use crate::plan::{Decision, FilePlan, RemapPlan};
 use crate::policy::MountPolicy;
 
 /// Names on the carried mounts, relative to the mount point, by mount id.
@@ -73,6 +74,31 @@ pub fn add_links(names: &mut CarriedNames, map: &MountMap, links: &[LinkedFile])
         let on_it: HashSet<PathBuf> = on_it.map(|link| link.link.clone()).collect();
         if !on_it.is_empty() {
             names.entry(mount.id).or_default().extend(on_it);
+        }
+    }
+}
+
+/// Adds the names on the host's tmpfs that the target has anyway, as those of devices.
+pub fn add_staying(names: &mut CarriedNames, plan: &RemapPlan) {
+    for mount in plan
+        .map
+        .mounts
+        .iter()
+        .filter(|mount| mount.is_tmpfs_of_host())
+    {
+        let stays = |file: &&FilePlan| file.decision == Decision::Stays && file.is_on(mount);
+        let holders = plan
+            .files
+            .iter()
+            .filter(stays)
+            .flat_map(|file| &file.holders);
+        let below = holders.filter_map(|holder| {
+            let name = Path::new(&holder.name).strip_prefix(&mount.destination);
+            name.ok().map(Path::to_owned)
+        });
+        let below: HashSet<PathBuf> = below.collect();
+        if !below.is_empty() {
+            names.entry(mount.id).or_default().extend(below);
         }
     }
 }

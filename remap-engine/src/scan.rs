@@ -180,7 +180,7 @@ fn look(bundle: &Bundle, tree: &[Process], mut uses: Vec<FileUse>) -> Result<Sca
     });
     let exec_sessions = exec_sessions.collect();
     let container: HashSet<i32> = frozen.union(&members).copied().collect();
-    let nested = nested::adopt(&map, &viewers, &mut uses);
+    let nested = nested::adopt(&map, &viewers, &names, &mut uses);
     map.leave_unused(&uses);
     let owned = |mount: &&Mount| mount.class == MountClass::ExternalTmpfsPrivate;
     let owned: Vec<Mount> = map.mounts.iter().filter(owned).cloned().collect();

@@ -72,6 +72,7 @@ pub(super) fn seal(
         let files = files::read(dir)?;
         let mut names = contents::names(&saved.mounts);
         reconcile::add_links(&mut names, &plan.map, &saved.links);
+        reconcile::add_staying(&mut names, plan);
         let lost = reconcile::reconcile(&plan.map, &names, &files);
         if lost.is_empty() {
             return Ok(());

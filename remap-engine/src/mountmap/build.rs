@@ -109,9 +109,11 @@ impl<'b> Placed<'b> {
     fn all(bundle: &'b Bundle, mountinfo: &[MountEntry], view: &impl View) -> Vec<Self> {
         let mut placed: Vec<Self> = Vec::new();
         for mount in &bundle.mounts {
-            let entry = view
-                .mount_at(&mount.destination)
-                .and_then(|id| mountinfo.iter().find(|entry| entry.id == id));
+            let seen = view.mount_at(&mount.destination);
+            let entry = seen
+                .and_then(|id| mountinfo.iter().find(|entry| entry.id == id))
+                // What is mounted above may cover it.
+                .or_else(|| at_point(mountinfo, &mount.destination));
             let Some(entry) = entry else {
                 continue;
             };
@@ -122,6 +124,11 @@ impl<'b> Placed<'b> {
         }
         placed
     }
+}
+
+/// A mount with this mount point.
+fn at_point<'m>(mountinfo: &'m [MountEntry], path: &Path) -> Option<&'m MountEntry> {
+    mountinfo.iter().find(|entry| entry.mount_point == path)
 }
 
 /// The mounts on one mount point, from the bottom up.
@@ -188,7 +195,8 @@ fn bind_of(
             let along = at.id != entry.id;
             let source = found.mount.bind_source.as_ref()?;
             let below = entry.mount_point.strip_prefix(&at.mount_point).ok()?;
-            if along && (below.as_os_str().is_empty() || !host.has(source, below, entry)) {
+            let is_hosts = || !below.as_os_str().is_empty() && host.has(source, below, entry);
+            if along && (is_of_root(mountinfo, entry) || !is_hosts()) {
                 return None;
             }
             return Some(Bind {
@@ -200,6 +208,13 @@ fn bind_of(
         at = mountinfo.iter().find(|other| other.id == at.parent)?;
     }
     None
+}
+
+/// Whether a mount shows a part of the container's root, of which CRIU makes it a bind
+/// (`mnt_is_root_bind`): the host's `/run` shows the roots of all containers.
+fn is_of_root(mountinfo: &[MountEntry], entry: &MountEntry) -> bool {
+    let root = at_point(mountinfo, Path::new("/"));
+    root.is_some_and(|root| root.device == entry.device && entry.root.starts_with(&root.root))
 }
 
 fn ephemeral(reason: EphemeralReason) -> MountClass {

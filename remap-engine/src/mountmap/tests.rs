@@ -25,6 +25,9 @@ const MOUNTINFO: &[u8] = b"\
 28 13 0:43 /late /dev/shm/late rw - tmpfs shm rw
 29 10 0:58 / /twice rw - tmpfs tmpfs rw
 30 29 0:59 / /twice rw - tmpfs tmpfs rw
+33 14 0:40 / /data/root rw - overlay overlay rw
+31 10 0:60 / /x/y rw - tmpfs tmpfs rw
+32 10 0:61 / /x rw - tmpfs tmpfs rw
 ";
 
 fn bind(destination: &str, source: &str, recursive: bool) -> BundleMount {
@@ -41,6 +44,7 @@ const HOST: &[u8] = b"\
 91 90 0:44 / /srv/data/ram rw - tmpfs tmpfs rw
 92 90 0:55 / /srv/cg rw - tmpfs cgroup rw
 93 92 0:56 / /srv/cg/cpu rw - cgroup cgroup rw
+95 90 0:40 / /srv/data/root rw - overlay overlay rw
 94 90 0:43 /late /run/shm/a/late rw - tmpfs shm rw
 ";
 
@@ -73,6 +77,7 @@ fn bundle() -> Bundle {
             bind("/var/run/app", "/srv/app", false),
             bind("/not-mounted", "/srv/none", false),
             bind("/cg", "/srv/cg", false),
+            bind("/x/y", "/srv/y", false),
             bind("/twice", "/srv/one", false),
             bind("/twice", "/srv/two", false),
             bind("/data", "/srv/data", true),
@@ -98,6 +103,9 @@ impl View for Files {
             Ok(below) => Path::new("/run").join(below),
             Err(_) => path.to_owned(),
         };
+        if path.starts_with("/x/") {
+            return None;
+        }
         let mountinfo = mountinfo::parse(MOUNTINFO).unwrap();
         let found = mountinfo.iter().rfind(|entry| entry.mount_point == path);
         found.map(|entry| entry.id)
@@ -142,6 +150,7 @@ fn a_mount_below_a_bind_is_external_if_the_host_has_it_there() {
     assert_eq!(class("/data/ram"), MountClass::ExternalTmpfsPrivate);
     assert_eq!(class("/dev/shm/own"), MountClass::Internal);
     assert_eq!(class("/data/own"), MountClass::Internal);
+    assert_eq!(class("/data/root"), MountClass::Internal);
     let told = |id, path: &str| {
         let told = ExternalMount {
             key: path.into(),
@@ -186,6 +195,14 @@ fn mounts_of_the_bundle_lie_under_those_that_the_container_made() {
     assert!(map.by_id(24).unwrap().upon_bind);
     let upon = map.mounts.iter().filter(|mount| mount.upon_bind);
     assert_eq!(upon.count(), 1);
+}
+
+#[test]
+fn a_bind_below_something_that_covers_it_is_found() {
+    let map = map();
+    assert_eq!(map.by_id(31).unwrap().source, Some("/srv/y".into()));
+    assert!(map.by_id(31).unwrap().is_carried());
+    assert_eq!(map.by_id(32).unwrap().class, MountClass::Internal);
 }
 
 #[test]
@@ -236,7 +253,7 @@ fn what_came_along_with_a_bind_is_carried_only_if_it_is_used() {
 #[test]
 fn a_shared_tmpfs_is_not_carried() {
     let mut map = map();
-    assert_eq!(map.carried().count(), 7);
+    assert_eq!(map.carried().count(), 8);
     map.share(13, vec![]);
     assert!(map.carried().all(|mount| mount.id != 13));
     assert!(map.by_id(13).unwrap().is_external());

@@ -40,6 +40,12 @@ pub(super) fn refused(mount: &Mount, state: Option<NameState>) -> Option<Decisio
                 "look after the server of that file system, which may be frozen with the container, or {close}"
             ),
         ),
+        NameState::Outside => (
+            format!(
+                "it was moved out of the directory that is bound on {destination} ({kind}), and has no path in the container any more"
+            ),
+            format!("move it back on the host, or {close}"),
+        ),
         NameState::Stale if !has_links(mount) => (
             format!(
                 "its name looks deleted and is not: the kernel's entry for it on {destination} ({kind}) is stale, and CRIU would try to make a name for it"

@@ -5,6 +5,7 @@ use super::*;
 use crate::intent::{Intent, LOSE_EXEC_SESSIONS};
 use crate::mountmap::EphemeralReason;
 use crate::ownership::OtherUser;
+use crate::reconcile::{CarriedNames, add_staying};
 use crate::scan::{Owner, ProcFile};
 use proptest::prelude::*;
 
@@ -112,6 +113,35 @@ fn on_a_carried_tmpfs_every_named_inode_is_carried_and_a_nameless_one_is_a_ghost
     );
     let ghost = held(2, 9, 0, "/dev/shm/a (deleted)");
     assert_eq!(decision(ghost, NameState::Gone), Some(Decision::Ghost));
+}
+
+#[test]
+fn a_file_that_was_moved_out_of_its_mount_is_refused_with_and_without_names() {
+    for links in [0, 1] {
+        let file = held(2, 9, links, "/ (deleted)");
+        let decision = decision(file, NameState::Outside);
+        let Some(Decision::Unsupported { reason, remedy }) = decision else {
+            panic!("{decision:?}");
+        };
+        assert!(reason.contains("/dev/shm") && remedy.contains("move it back"));
+    }
+}
+
+#[test]
+fn a_device_on_a_tmpfs_that_others_use_is_the_targets() {
+    let mut device = held(2, 9, 1, "/dev/shm/null");
+    device.mode = 0o020_666;
+    let mut scan = scan_of(vec![device]);
+    let decision = |scan: &Scan| plan(scan).files[0].decision.clone();
+    assert_eq!(decision(&scan), Decision::Carried);
+    scan.map.share(2, vec![]);
+    scan.held_by_others.insert(2, [(9, 4)].into());
+    assert_eq!(decision(&scan), Decision::Stays);
+    let mut names = CarriedNames::new();
+    add_staying(&mut names, &plan(&scan));
+    assert_eq!(names[&2], [PathBuf::from("null")].into());
+    scan.uses[0].mode = 0o100_600;
+    assert_eq!(decision(&scan), Decision::Shared);
 }
 
 #[test]

@@ -32,10 +32,12 @@ pub enum NameState {
     NoWay,
     /// The file system does not answer.
     NoAnswer,
+    /// The file was moved out of what the mount shows of its file system. The kernel then shows no path
+    /// that leads there (`prepend_path`), also when it is removed later.
+    Outside,
 }
 
-/// What became of every name that ends in ` (deleted)`, or is on a file system on which one can be
-/// gone without that.
+/// What became of every name that ends in ` (deleted)`, or can be gone without that.
 #[derive(Debug, Clone, Default)]
 pub struct DeletedNames(HashMap<(Device, u64, OsString), NameState>);
 
@@ -132,18 +134,21 @@ fn key(one: &FileUse) -> (Device, u64, OsString) {
     (one.device, one.inode, one.name.clone())
 }
 
-/// A file without names needs no look, and those of processes have one of their own.
+/// A file without names needs no look but for where it was; those of processes have one of their own.
 fn is_of_interest(one: &FileUse, viewer: &Viewer) -> bool {
     let Some(mount) = viewer.mount(one) else {
         return false;
     };
     let can_be_gone = OF_THE_KERNEL.contains(&&*mount.fs_type);
-    one.links > 0
-        && !matches!(&*mount.fs_type, "proc" | "devpts")
-        && (can_be_gone || strip_deleted(&one.name).is_some())
+    let looks_gone = can_be_gone || strip_deleted(&one.name).is_some();
+    !matches!(&*mount.fs_type, "proc" | "devpts")
+        && (viewer.is_outside(one) || (one.links > 0 && looks_gone))
 }
 
 fn state_of(one: &FileUse, viewer: &Viewer, patience: &Patience) -> NameState {
+    if viewer.is_outside(one) {
+        return NameState::Outside;
+    }
     // As CRIU does it.
     let nofollow = FileType::from_raw_mode(one.mode) == FileType::Symlink;
     let own = Found::File(one.device, one.inode);

@@ -3,22 +3,31 @@
 //! mount is a bind of it (`resolve_external_mounts`, `search_bindmounts`).
 
 use std::collections::{HashMap, HashSet};
+use std::path::Path;
 
 use super::viewers::Viewers;
+use super::{DeletedNames, NameState};
 use crate::mountinfo::MountEntry;
 use crate::mountmap::{Mount, MountClass, MountMap};
 use crate::process::FileUse;
 
 /// Has each use by way of a mount that init does not see count as one by init's mount of the same
-/// file system, and one by way of a bind that the container has made of an external mount as one by
-/// that. Returns the mounts of file systems of which init has none: those are CRIU's business.
-pub(super) fn adopt(map: &MountMap, viewers: &Viewers, uses: &mut [FileUse]) -> Vec<Mount> {
+/// file system, and each by another way to what an external mount shows as one by that. Returns the
+/// mounts of file systems of which init has none: those are CRIU's business.
+pub(super) fn adopt(
+    map: &MountMap,
+    viewers: &Viewers,
+    names: &DeletedNames,
+    uses: &mut [FileUse],
+) -> Vec<Mount> {
     let known: HashSet<u64> = map.mounts.iter().map(|mount| mount.id).collect();
-    let binds = binds_of_external(map);
+    let ways = other_ways(map);
     let mut own: Vec<Mount> = Vec::new();
     for one in uses {
-        if let Some(id) = binds.get(&one.mount_id) {
-            one.mount_id = *id;
+        if let Some(way) = ways.get(&one.mount_id)
+            && (way.own || matches!(names.state(one), None | Some(NameState::Live)))
+        {
+            one.mount_id = way.to;
         }
         if known.contains(&one.mount_id) || own.iter().any(|mount| mount.id == one.mount_id) {
             continue;
@@ -34,17 +43,36 @@ pub(super) fn adopt(map: &MountMap, viewers: &Viewers, uses: &mut [FileUse]) -> 
     own
 }
 
-/// The external mount behind each mount that is none itself, but shows a part of one.
-fn binds_of_external(map: &MountMap) -> HashMap<u64, u64> {
-    let external = |own: &Mount| {
-        let mut mounts = map.mounts.iter().filter(|mount| mount.is_external());
-        let shows =
-            |mount: &&Mount| mount.device == own.device && own.root.starts_with(&mount.root);
-        mounts.find(shows).map(|mount| mount.id)
+/// Another way to what an external mount shows.
+#[derive(Debug, PartialEq, Eq)]
+struct Way {
+    /// The external mount.
+    to: u64,
+    /// Whether the way is a bind that the container has made itself, on which CRIU can make names.
+    own: bool,
+}
+
+/// The carried mount behind each mount that is not carried itself and shows a part of it: a bind that
+/// the container has made, or one of the bundle that is read-only or of a single file. Also what is
+/// behind the container's own binds of other external mounts.
+fn other_ways(map: &MountMap) -> HashMap<u64, Way> {
+    let way = |mount: &Mount| {
+        let own = !mount.is_external();
+        let shows = |other: &&Mount| {
+            let is_in_it = mount.device == other.device && mount.root.starts_with(&other.root);
+            is_in_it && other.id != mount.id
+        };
+        let all = || map.mounts.iter().filter(shows);
+        let carried = all().find(|other| other.is_tmpfs_of_host());
+        let external = all().find(|other| own && other.is_external());
+        let to = carried.or(external)?.id;
+        Some((mount.id, Way { to, own }))
     };
-    let own = map.mounts.iter().filter(|mount| !mount.is_external());
-    own.filter_map(|own| Some((own.id, external(own)?)))
-        .collect()
+    let not_carried = map.mounts.iter().filter(|mount| {
+        // The root is nobody's bind.
+        !mount.is_tmpfs_of_host() && mount.destination != Path::new("/")
+    });
+    not_carried.filter_map(way).collect()
 }
 
 /// Init's mount of the same file system: the same part of it, or one that holds it, or any.
@@ -82,17 +110,26 @@ fn internal(entry: &MountEntry) -> Mount {
 mod tests {
     use super::*;
     use crate::mountinfo;
+    use crate::mountmap::EphemeralReason;
 
     #[test]
-    fn a_bind_of_an_external_mount_is_that_mount() {
+    fn another_way_to_an_external_mount_is_that_mount() {
         let mounts = "1 0 0:1 / / rw - overlay o rw\n2 1 0:2 /a /a rw - tmpfs t rw\n\
-                      3 1 0:2 /a/b /own rw - tmpfs t rw\n4 1 0:2 /c /other rw - tmpfs t rw\n";
+                      3 1 0:2 /a/b /own rw - tmpfs t rw\n4 1 0:2 /c /other rw - tmpfs t rw\n\
+                      5 1 0:2 /a /ro ro - tmpfs t rw\n6 1 8:1 /v /v rw - ext4 e rw\n\
+                      7 1 8:1 /v/w /w rw - ext4 e rw\n8 1 8:1 /v/x /x rw - ext4 e rw\n";
         let mounts = mountinfo::parse(mounts.as_bytes()).unwrap();
         let mut map = MountMap {
             mounts: mounts.iter().map(internal).collect(),
         };
+        let ephemeral = |reason| MountClass::ExternalEphemeral { reason };
         map.mounts[1].class = MountClass::ExternalTmpfsPrivate;
-        assert_eq!(binds_of_external(&map), HashMap::from([(3, 2)]));
+        map.mounts[4].class = ephemeral(EphemeralReason::ReadOnly);
+        map.mounts[5].class = ephemeral(EphemeralReason::NotTmpfs);
+        map.mounts[7].class = ephemeral(EphemeralReason::NotTmpfs);
+        let way = |to, own| Way { to, own };
+        let expected = [(3, way(2, true)), (5, way(2, false)), (7, way(6, true))];
+        assert_eq!(other_ways(&map), HashMap::from(expected));
     }
 
     #[test]

@@ -68,7 +68,10 @@ impl<'t> Viewers<'t> {
             let is_there = viewer.mount(one).is_some();
             is_there && Path::new(&one.name).starts_with(&viewer.root)
         };
-        self.0.iter().find(sees)
+        // What is shown of a file that was moved out of its mount begins nowhere.
+        let has = |viewer: &&Viewer| viewer.mount(one).is_some();
+        let all = || self.0.iter();
+        all().find(sees).or_else(|| all().find(has))
     }
 }
 
@@ -76,6 +79,15 @@ impl Viewer<'_> {
     /// The mount of the file.
     pub(super) fn mount(&self, one: &FileUse) -> Option<&MountEntry> {
         self.mounts.get(&one.mount_id)
+    }
+
+    /// Whether the name of the file is not below its mount, which shows a part of a file system.
+    pub(super) fn is_outside(&self, one: &FileUse) -> bool {
+        self.mount(one).is_some_and(|mount| {
+            let point = mount.mount_point.strip_prefix("/");
+            let point = point.map_or_else(|_| self.root.clone(), |below| self.root.join(below));
+            mount.root != Path::new("/") && !Path::new(&one.name).starts_with(point)
+        })
     }
 
     /// What is at `name`; the link itself if it is a symbolic one and `nofollow` says so.

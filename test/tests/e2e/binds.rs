@@ -1,5 +1,10 @@
 //! Binds that are not a whole tmpfs on /dev/shm: sub-directories of a tmpfs that the
-//! host itself uses, a destination behind a symbolic link, an idle one that is shared.
+//! host itself uses, a destination behind a symbolic link, what comes along with a bind, and binds
+//! that somebody has changed.
+
+mod along;
+mod odd;
+mod sockets;
 
 use std::time::Duration;
 
@@ -16,7 +21,20 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     Scenario::new("binds::directories_of_run", directories_of_run).runtimes(REMAP),
     Scenario::new("binds::nested", nested).runtimes(REMAP),
     Scenario::new("binds::whole_and_part", whole_and_part).runtimes(REMAP),
+    Scenario::new("binds::along", along::nested).runtimes(REMAP),
+    Scenario::new("binds::propagated", along::propagated).runtimes(STOCK_AND_REMAP),
+    Scenario::new("binds::stays_the_hosts", along::stays_the_hosts).runtimes(STOCK_AND_REMAP),
+    Scenario::new("binds::covered", odd::covered).runtimes(REMAP),
+    Scenario::new("binds::upon", odd::upon).runtimes(REMAP),
+    Scenario::new("binds::upon_is_lost", odd::upon_is_lost).runtimes(&[Runtime::Stock]),
+    Scenario::new("binds::several", odd::several).runtimes(REMAP),
+    Scenario::new("binds::moved_out", odd::moved_out).runtimes(REMAP),
+    Scenario::new("binds::replaced", odd::replaced).runtimes(REMAP),
+    Scenario::new("binds::of_the_system", odd::of_the_system).runtimes(REMAP),
+    Scenario::new("binds::sockets", sockets::listener).runtimes(REMAP),
 ];
+
+const STOCK_AND_REMAP: &[Runtime] = &[Runtime::Stock, Runtime::Remap];
 
 const REMAP: &[Runtime] = &[Runtime::Remap];
 
@@ -116,18 +134,42 @@ fn whole_and_part(context: &Context) -> Result<()> {
 
 /// Runs a container on host a, moves it to host b, and sees the same by `look` there.
 fn moves(context: &Context, run: Run<'_>, look: &str, expected: &str) -> Result<()> {
-    let archive = format!("{}/checkpoint.tar", context.dir()?);
+    moves_after(context, run, || Ok(()), look, expected)
+}
+
+/// The same, with something to be done when the container has been started.
+fn moves_after(
+    context: &Context,
+    run: Run<'_>,
+    started: impl Fn() -> Result<()>,
+    look: &str,
+    expected: &str,
+) -> Result<()> {
     let (a, b) = (context.ctr(), context.ctr_on_b());
+    start(context, run, started)?;
+    expect(&a, look, expected).context("before")?;
+    move_on(context)?;
+    expect(&b, look, expected).context("on the other host")
+}
+
+/// Starts a container and waits until it is ready; it may need what `started` does for that.
+fn start(context: &Context, run: Run<'_>, started: impl Fn() -> Result<()>) -> Result<()> {
+    let ctr = context.ctr();
+    let is_there = |path| Ok(ctr.exec(ID, &["test", "-e", path])?.status.success());
     run.start()?;
-    let ready = || Ok(a.exec(ID, &["test", "-e", "/ready"])?.status.success());
+    started()?;
     ensure!(
-        wait::until(Duration::from_secs(10), ready)?,
+        wait::until(Duration::from_secs(10), || is_there("/ready"))?,
         "it does not get ready"
     );
-    expect(&a, look, expected).context("before")?;
+    Ok(())
+}
 
+/// Moves the container from host a to host b.
+fn move_on(context: &Context) -> Result<()> {
+    let archive = format!("{}/checkpoint.tar", context.dir()?);
+    let (a, b) = (context.ctr(), context.ctr_on_b());
     a.checkpoint(ID, IMAGE)?;
-    expect(&a, look, expected).context("after the dump")?;
     a.remove(ID)?;
     a.export_checkpoint(IMAGE, &archive)?;
     a.remove_image(IMAGE)?;
@@ -136,8 +178,7 @@ fn moves(context: &Context, run: Run<'_>, look: &str, expected: &str) -> Result<
         .copy_file(a.host(), &archive, b.host(), &archive)?;
     b.import_checkpoint(&archive)?;
     b.restore(ID, IMAGE)?;
-    b.remove_image(IMAGE)?;
-    expect(&b, look, expected).context("on the other host")
+    b.remove_image(IMAGE)
 }
 
 fn expect(ctr: &Ctr, look: &str, expected: &str) -> Result<()> {

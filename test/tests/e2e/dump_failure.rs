@@ -2,7 +2,7 @@
 
 use anyhow::{Context as _, Result, ensure};
 use remap_test::ctr::Status;
-use remap_test::{Ctr, Runtime, wait};
+use remap_test::{Ctr, Host, Runtime, wait};
 
 use crate::context::Context;
 use crate::scenario::Scenario;
@@ -20,15 +20,9 @@ const IMAGE: &str = "remap.test/failed:1";
 fn goes_on(context: &Context) -> Result<()> {
     let ctr = context.ctr();
     let shm = Shm::mount(context.a(), ID)?;
-    let dir = context.dir()?;
-    let inside = format!("{dir}/inside");
-    context.a().command("mkdir").arg(&inside).check()?;
-    let workload = Workload::start_by(context, &shm, "sem-creator-first", |run| {
-        run.bind(&inside, "/inside")
-    })?;
-    let cause = hold_file(&ctr)?;
-    let away = ["-T", &format!("{inside}/held"), &format!("{dir}/away")];
-    context.a().command("mv").args(away).check()?;
+    let workload = Workload::start(context, &shm, "sem-creator-first")?;
+    let _little = LittleRoom::leave(context.a())?;
+    let cause = hold_memory(&ctr)?;
     let before = workload.probe(&ctr)?;
     let names = shm.names()?;
     let task = ctr.wait_for(ID, &Status::Running, LIMIT)?;
@@ -38,9 +32,11 @@ fn goes_on(context: &Context) -> Result<()> {
         .without_plan("it is to be CRIU that fails, in the middle of the dump")
         .checkpoint(ID, IMAGE)
         .err()
-        .context("CRIU can dump the file")?
+        .context("CRIU has room for all of it")?
         .to_string();
-    ensure!(error.contains("phase dump"), "no phase in {error:?}");
+    for part in ["phase dump", "No space left"] {
+        ensure!(error.contains(part), "no {part:?} in {error:?}");
+    }
     expect_kept_log(context, &error)?;
     ensure!(
         ctr.wait_for(ID, &Status::Running, LIMIT)? == task,
@@ -75,18 +71,42 @@ fn expect_kept_log(context: &Context, error: &str) -> Result<()> {
     Ok(())
 }
 
-/// Adds a process with a file on the bind to the container's own: an orphan becomes a child of the
-/// first. Returns its pid there. When the host moves the file out of what the bind shows, it has no
-/// path there any more, and CRIU finds that out when it comes to it.
-fn hold_file(ctr: &Ctr) -> Result<String> {
-    let line = "touch /inside/held; setsid sleep 1000 3</inside/held </dev/null >/dev/null 2>&1 & \
-                echo $!";
-    let said = ctr.exec(ID, &["sh", "-c", line])?.ok()?;
-    let pid = said.text().trim().to_owned();
-    let holds = || {
-        let held = ctr.exec(ID, &["readlink", &format!("/proc/{pid}/fd/3")])?;
-        Ok(held.text() == "/inside/held")
-    };
-    ensure!(wait::until(LIMIT, holds)?, "process {pid} has no file");
-    Ok(pid)
+/// Adds a process to the container's own, with more memory than there is room for: an orphan becomes a
+/// child of the first, the last one, so that CRIU comes to it when it has dumped the others. Returns
+/// its pid there.
+fn hold_memory(ctr: &Ctr) -> Result<String> {
+    let program = format!(
+        "import time; memory = b'x' * ({MEMORY_MIB} << 20); open('/held', 'w'); time.sleep(1000)"
+    );
+    let line = format!("setsid python3 -c \"{program}\" </dev/null >/dev/null 2>&1 & echo $!");
+    let said = ctr.exec(ID, &["sh", "-c", &line])?.ok()?;
+    let holds = || Ok(ctr.exec(ID, &["test", "-e", "/held"])?.exit_code() == 0);
+    ensure!(wait::until(LIMIT, holds)?, "the process has no memory");
+    Ok(said.text().trim().to_owned())
+}
+
+/// The room for images, and the memory of the process that has more.
+const ROOM_MIB: u32 = 64;
+const MEMORY_MIB: u32 = 96;
+
+/// A host with little room where containerd has CRIU write images, until this is dropped.
+struct LittleRoom<'h>(&'h Host);
+
+impl<'h> LittleRoom<'h> {
+    fn leave(host: &'h Host) -> Result<Self> {
+        let little = Self(host);
+        host.shell(&format!(
+            "used=$(df -m --output=used /tmp | tail -n 1) && \
+             mount -o remount,size=$((used + {ROOM_MIB}))m /tmp"
+        ))?;
+        Ok(little)
+    }
+}
+
+impl Drop for LittleRoom<'_> {
+    fn drop(&mut self) {
+        if let Err(error) = self.0.shell("mount -o remount,size=50% /tmp") {
+            eprintln!("{error:#}");
+        }
+    }
 }

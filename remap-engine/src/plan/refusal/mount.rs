@@ -1,5 +1,8 @@
 //! Mounts that CRIU or the engine would get wrong. Pure.
 
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
 use super::Refusal;
 use crate::criu::config::is_one_word;
 use crate::mountmap::{EphemeralReason, Mount, MountClass};
@@ -10,6 +13,12 @@ impl RemapPlan {
     pub(super) fn mount_refusals(&self) -> impl Iterator<Item = Refusal> {
         self.map.mounts.iter().filter_map(refusal)
     }
+}
+
+/// Whether the directory or file that a mount shows has no name any more, as mountinfo has it
+/// (`seq_dentry`). No path has an empty component.
+fn is_deleted(root: &Path) -> bool {
+    root.as_os_str().as_bytes().ends_with(b"//deleted")
 }
 
 fn refusal(mount: &Mount) -> Option<Refusal> {
@@ -33,6 +42,16 @@ fn refusal(mount: &Mount) -> Option<Refusal> {
                 mount.fs_type
             ),
             remedy: "unmount it, or mount it elsewhere".into(),
+        });
+    }
+    if mount.is_external() && is_deleted(&mount.root) {
+        return Some(Refusal {
+            what: format!(
+                "what is bound on {destination} is not at {source} any more: the host has removed or replaced it, and a restore would find nothing, or something else"
+            ),
+            remedy:
+                "start the container anew, with a bind of the directory in which it is replaced"
+                    .into(),
         });
     }
     let told = |mount: &Mount| is_one_word(&mount.destination) && is_one_word(mount.name());
@@ -82,6 +101,12 @@ mod tests {
         (upon.class, upon.upon_bind) = (MountClass::Internal, true);
         let text = refusal(&upon).unwrap().to_string();
         assert!(text.contains("at /dev/shm upon a bind"), "{text}");
+        let mut gone = mount("/conf");
+        gone.root = "/conf//deleted".into();
+        let text = refusal(&gone).unwrap().to_string();
+        assert!(text.contains("on /conf is not at /srv/x"), "{text}");
+        gone.class = MountClass::Internal;
+        assert_eq!(refusal(&gone), None);
         let mut covered = mount("/a/b");
         covered.class = MountClass::ExternalEphemeral {
             reason: EphemeralReason::OutOfReach,
