@@ -24,6 +24,7 @@ mod name_search;
 pub mod network_lock;
 pub mod obstacle;
 pub mod ownership;
+mod parallel;
 pub mod phase;
 pub mod plan;
 pub mod policy;

@@ -12,6 +12,7 @@ use std::io;
 use serde::{Deserialize, Serialize};
 
 use crate::mountinfo::Device;
+use crate::parallel;
 use crate::process::{Process, UseKind, mapped_files};
 
 /// What of a file system counts.
@@ -122,14 +123,21 @@ pub struct Others {
 /// `/proc` cannot be listed.
 pub fn other_users(wanted: &[Wanted], except: &HashSet<i32>) -> io::Result<Vec<Others>> {
     let mut others = vec![Others::default(); wanted.len()];
-    for pid in all_pids()? {
-        if except.contains(&pid) {
-            continue;
-        }
-        let Ok(process) = Process::pin(pid) else {
+    if wanted.is_empty() {
+        return Ok(others);
+    }
+    let devices: HashSet<Device> = wanted.iter().map(|wanted| wanted.device).collect();
+    let mut pids = all_pids()?;
+    pids.retain(|pid| !except.contains(pid));
+    let held = parallel::map(&pids, |pid| {
+        let process = Process::pin(*pid).ok();
+        let held = process.map(|process| (held_files(&process, &devices), process));
+        Ok::<_, io::Error>(held)
+    })?;
+    for (pid, found) in pids.into_iter().zip(held) {
+        let Some((held, process)) = found else {
             continue;
         };
-        let held = held_files(&process);
         for (wanted, others) in wanted.iter().zip(&mut others) {
             let on_it = |one: &&Held| {
                 one.device == wanted.device
@@ -159,21 +167,20 @@ struct Held {
     name: String,
 }
 
-fn held_files(process: &Process) -> Vec<Held> {
+fn held_files(process: &Process, devices: &HashSet<Device>) -> Vec<Held> {
     if !process.has_ended() {
-        return held_by_thread(process);
+        return held_by_thread(process, devices);
     }
     // Its first thread has ended; others may go on.
     let threads = process.threads().unwrap_or_default();
-    threads.iter().flat_map(held_by_thread).collect()
+    let held = |thread: &Process| held_by_thread(thread, devices);
+    threads.iter().flat_map(held).collect()
 }
 
-fn held_by_thread(thread: &Process) -> Vec<Held> {
-    let fds = thread.descriptors().unwrap_or_default();
-    let places = [UseKind::Exe, UseKind::Cwd, UseKind::Root];
-    let links = fds.into_iter().map(UseKind::Fd).chain(places);
-    let mut held: Vec<Held> = links
-        .filter_map(|kind| thread.file_use(kind).ok().flatten())
+/// What it holds on these devices.
+fn held_by_thread(thread: &Process, devices: &HashSet<Device>) -> Vec<Held> {
+    let uses = thread.uses_on(devices).into_iter();
+    let mut held: Vec<Held> = uses
         .map(|one| Held {
             is_directory: one.is_directory(),
             kind: one.kind,
@@ -183,7 +190,9 @@ fn held_by_thread(thread: &Process) -> Vec<Held> {
         })
         .collect();
     let maps = thread.read("maps").unwrap_or_default();
-    held.extend(mapped_files(&maps).into_iter().map(|mapping| Held {
+    let mut mappings = mapped_files(&maps);
+    mappings.retain(|mapping| devices.contains(&mapping.device));
+    held.extend(mappings.into_iter().map(|mapping| Held {
         kind: UseKind::Mapping(mapping.range.0, mapping.range.1),
         is_directory: false,
         device: mapping.device,

@@ -5,6 +5,7 @@
 
 mod descriptor;
 mod file_use;
+mod file_uses;
 mod id_map;
 mod maps;
 mod running;
@@ -12,21 +13,27 @@ mod status;
 mod view;
 
 use std::ffi::OsString;
-use std::io::{self, Read};
+use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStringExt;
 use std::path::Path;
 
+use rustix::buffer::spare_capacity;
 use rustix::fs::{AtFlags, Mode, OFlags, Statx, StatxFlags};
+use rustix::io::retry_on_intr;
 
 use crate::mountinfo::{self, Device, MountEntry};
 
 pub(crate) use self::descriptor::duplicate;
 pub use self::file_use::{FileUse, UseKind, strip_deleted};
+pub(crate) use self::file_uses::SoleMounts;
 pub use self::id_map::IdMap;
 pub use self::maps::{Mapping, mapped_files, mappings};
 pub(crate) use self::running::running_tree;
 pub(crate) use self::status::Status;
+
+/// What the kernel gives at most of a file of lines with one read(2), `seq_read` of fs/seq_file.c.
+const PAGE_BYTES: usize = 4096;
 
 /// Reading `/proc` failed.
 #[derive(Debug, thiserror::Error)]
@@ -99,11 +106,17 @@ impl Process {
     /// # Errors
     /// The process is gone (`ESRCH`), or the file cannot be read.
     pub fn read(&self, name: &str) -> Result<Vec<u8>, ProcessError> {
+        let file = self.open(name)?;
         let mut bytes = Vec::new();
-        std::fs::File::from(self.open(name)?)
-            .read_to_end(&mut bytes)
-            .map_err(|source| self.error(name, source))?;
-        Ok(bytes)
+        loop {
+            // Not `read_to_end`, which asks for a size that these files do not have, and makes twice
+            // as many calls for one that fits into a page.
+            bytes.reserve(PAGE_BYTES);
+            let read = retry_on_intr(|| rustix::io::read(&file, spare_capacity(&mut bytes)));
+            if read.map_err(|errno| self.error(name, errno.into()))? == 0 {
+                return Ok(bytes);
+            }
+        }
     }
 
     /// Opens a file below `/proc/PID`.

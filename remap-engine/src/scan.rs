@@ -23,6 +23,7 @@ use crate::mountinfo::Device;
 use crate::mountmap::{HostMounts, Mount, MountClass, MountMap};
 use crate::obstacle::{self, Held, Obstacle};
 use crate::ownership::{self, Extent, Wanted};
+use crate::parallel;
 use crate::policy::Policy;
 use crate::process::{self, FileUse, Process, ProcessError};
 use crate::together::{Moment, Neighbours};
@@ -134,15 +135,11 @@ pub enum ScanError {
 /// See [`ScanError`]. The container is only read.
 pub fn scan(bundle: &Bundle, init: i32) -> Result<Scan, ScanError> {
     let tree = process::process_tree(init)?;
-    let mut uses = Vec::new();
-    for process in &tree {
-        uses.extend(process.file_uses()?);
-    }
-    look(bundle, &tree, uses)
+    look(bundle, &tree)
 }
 
-/// Puts together what the processes of `tree`, init first, hold, and looks around.
-fn look(bundle: &Bundle, tree: &[Process], mut uses: Vec<FileUse>) -> Result<Scan, ScanError> {
+/// Looks at what the processes of `tree`, init first, hold, and around.
+fn look(bundle: &Bundle, tree: &[Process]) -> Result<Scan, ScanError> {
     let system = |what| move |source| ScanError::System { what, source };
     let memfd_device = process::memfd_device().map_err(system("make a memfd"))?;
     let Some(root) = tree.first() else {
@@ -161,6 +158,7 @@ fn look(bundle: &Bundle, tree: &[Process], mut uses: Vec<FileUse>) -> Result<Sca
     };
     let patience = Patience::new(PATIENCE);
     let viewers = Viewers::of(tree)?;
+    let mut uses = file_uses(tree, &viewers)?;
     let names = DeletedNames::look(tree, &viewers, &mut uses, &patience);
     let proc_files = ProcFiles::look(tree, &viewers, &uses, &patience)?;
     let obstacles = obstacle::find(&Held::new(tree, &uses, memfd_device))?;
@@ -226,6 +224,17 @@ fn look(bundle: &Bundle, tree: &[Process], mut uses: Vec<FileUse>) -> Result<Sca
         obstacles,
         memfd_device,
     })
+}
+
+/// What all processes of `tree` hold, in their order.
+fn file_uses(tree: &[Process], viewers: &Viewers) -> Result<Vec<FileUse>, ProcessError> {
+    let sole = viewers.sole_mounts();
+    let by_process = parallel::map(tree, |process| process.file_uses(&sole))?;
+    let mut uses = Vec::with_capacity(by_process.iter().map(Vec::len).sum());
+    for held in by_process {
+        uses.extend(held);
+    }
+    Ok(uses)
 }
 
 /// The part of a file system that a mount stands for: what it shows, and what the container holds

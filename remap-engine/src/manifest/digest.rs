@@ -7,7 +7,6 @@ use std::io::{self, Read as _};
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
@@ -15,10 +14,9 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use super::error::{Damage, DamagedFile, ManifestError};
+use crate::parallel;
 use crate::text::{escape, unescape};
 
-/// Files hashed at the same time.
-const THREADS: usize = 2;
 /// Bytes read at once.
 const CHUNK: usize = 1 << 20;
 
@@ -55,15 +53,16 @@ pub(super) fn directory(
             files.push((metadata.len(), name, entry.path()));
         }
     }
-    // The largest first, so that both threads end at about the same time.
+    // The largest first, so that the threads end at about the same time.
     files.sort_by(|a, b| b.cmp(a));
-    in_parallel(&files, |(_, name, path)| {
+    let digests = parallel::map(&files, |(_, name, path)| {
         let digest = open(path).and_then(|file| digest(&file));
         match digest {
             Ok(digest) => Ok((name.clone(), digest)),
             Err(source) => Err(ManifestError::io("read", path)(source)),
         }
-    })
+    })?;
+    Ok(digests.into_iter().collect())
 }
 
 /// Compares files with their digests, and gives those that differ.
@@ -73,7 +72,7 @@ pub(super) fn compare(
 ) -> Result<Vec<DamagedFile>, ManifestError> {
     let mut files: Vec<_> = files.iter().collect();
     files.sort_by_key(|(_, digest)| std::cmp::Reverse(digest.size));
-    let checked: Vec<_> = in_parallel(&files, |(name, expected)| {
+    let checked = parallel::map(&files, |(name, expected)| {
         let path = dir.join(file_name(name).unwrap_or_default());
         check(&path, expected)
             .map(|damage| {
@@ -141,43 +140,4 @@ fn digest(mut file: &File) -> io::Result<FileDigest> {
         size,
         sha256: format!("{:x}", hash.finalize()),
     })
-}
-
-/// Does `work` on every item on [`THREADS`] threads; the first error ends it.
-fn in_parallel<I: Sync, O: Send, C: FromIterator<O>>(
-    items: &[I],
-    work: impl Fn(&I) -> Result<O, ManifestError> + Sync,
-) -> Result<C, ManifestError> {
-    let next = AtomicUsize::new(0);
-    let worker = || {
-        let mut done = Vec::new();
-        while let Some(item) = items.get(next.fetch_add(1, Ordering::Relaxed)) {
-            match work(item) {
-                Ok(output) => done.push(output),
-                Err(error) => {
-                    next.store(items.len(), Ordering::Relaxed);
-                    return Err(error);
-                }
-            }
-        }
-        Ok(done)
-    };
-    let results = std::thread::scope(|scope| {
-        let other: Vec<_> = (1..THREADS).map(|_| scope.spawn(worker)).collect();
-        let mut results = vec![worker()];
-        for thread in other {
-            // A panic of a worker is a defect of this module: let it through.
-            results.push(
-                thread
-                    .join()
-                    .unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
-            );
-        }
-        results
-    });
-    let mut all = Vec::with_capacity(items.len());
-    for result in results {
-        all.extend(result?);
-    }
-    Ok(all.into_iter().collect())
 }

@@ -1,7 +1,12 @@
 //! Locks and leases on files.
 
-use super::{Found, Held, Kind};
+use std::collections::HashSet;
+
+use super::{Found, Held, Kind, namespace_of_own};
 use crate::process::{FileUse, ProcessError, UseKind};
+
+/// The pid namespace that has all processes (`PROC_PID_INIT_INO` of linux/proc_ns.h).
+const FIRST_PID_NAMESPACE: &str = "pid:[4026531836]";
 
 /// CRIU reads the same lines, of every descriptor (`parse_fdinfo_pid_s`), and knows all kinds that
 /// flock(2), fcntl(2) and its leases make.
@@ -12,7 +17,11 @@ pub(super) fn find(held: &Held, found: &mut Found) -> Result<(), ProcessError> {
     if !owners(&all).any(|pid| pids.contains(&pid) || !lives(pid)) {
         return Ok(());
     }
-    for (process, one) in held.uses().filter(|(_, one)| can_be_locked(one)) {
+    let unlocked = Unlocked::of(held, &all);
+    let suspects = held
+        .uses()
+        .filter(|(_, one)| can_be_locked(one) && !unlocked.has(one));
+    for (process, one) in suspects {
         let UseKind::Fd(fd) = one.kind else {
             continue;
         };
@@ -38,6 +47,49 @@ fn owners(locks: &[u8]) -> impl Iterator<Item = i32> {
         fields.find(|field| matches!(*field, "READ" | "WRITE" | "UNLCK" | "RW"))?;
         fields.next()?.parse().ok()
     })
+}
+
+/// Files of which the list of all locks says that they have none.
+#[derive(Debug, Default)]
+struct Unlocked {
+    /// Mounts whose files are in that list by the number that stat(2) gives, too: those of tmpfs
+    /// (`lock_get_status` of fs/locks.c, `shmem_getattr` of mm/shmem.c).
+    mounts: HashSet<u64>,
+    locked: HashSet<u64>,
+}
+
+impl Unlocked {
+    /// Nothing is said of files by a list that is not understood, or not of all locks: in a pid
+    /// namespace those are left out whose owner is not in it (`locks_show`).
+    fn of(held: &Held, locks: &[u8]) -> Self {
+        let lines = locks
+            .split(|byte| *byte == b'\n')
+            .filter(|line| !line.is_empty());
+        let locked: Option<HashSet<u64>> = lines.map(locked_inode).collect();
+        let sees_all = namespace_of_own("pid").is_some_and(|own| own == FIRST_PID_NAMESPACE);
+        let (Some(locked), true, Some(root)) = (locked, sees_all, held.all.first()) else {
+            return Self::default();
+        };
+        let mounts = root.process.mounts().unwrap_or_default().into_iter();
+        let mounts = mounts.filter(|mount| mount.fs_type == "tmpfs");
+        Self {
+            mounts: mounts.map(|mount| mount.id).collect(),
+            locked,
+        }
+    }
+
+    fn has(&self, one: &FileUse) -> bool {
+        self.mounts.contains(&one.mount_id) && !self.locked.contains(&one.inode)
+    }
+}
+
+/// The inode number in a line of all locks, which is the last part of `MAJOR:MINOR:INODE`.
+fn locked_inode(line: &[u8]) -> Option<u64> {
+    let fields = std::str::from_utf8(line).ok()?.split_ascii_whitespace();
+    let file = fields
+        .skip(1)
+        .find(|field| field.matches(':').count() == 2)?;
+    file.rsplit(':').next()?.parse().ok()
 }
 
 fn lives(pid: i32) -> bool {
@@ -68,6 +120,7 @@ fn locks(fdinfo: &[u8]) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::process::{Process, SoleMounts};
     use proptest::prelude::*;
 
     #[test]
@@ -88,6 +141,42 @@ mod tests {
     }
 
     #[test]
+    fn only_what_may_be_locked_is_looked_at() {
+        let dir = tempfile::tempdir_in("/dev/shm").unwrap();
+        let file = |name| std::fs::File::create(dir.path().join(name)).unwrap();
+        let (locked, free) = (file("locked"), file("free"));
+        rustix::fs::flock(&locked, rustix::fs::FlockOperation::LockShared).unwrap();
+        let tree = [Process::pin(i32::try_from(std::process::id()).unwrap()).unwrap()];
+        let uses = tree[0].file_uses(&SoleMounts::default()).unwrap();
+        let held = Held::new(&tree, &uses, crate::process::memfd_device().unwrap());
+        let all = std::fs::read("/proc/locks").unwrap();
+        let unlocked = Unlocked::of(&held, &all);
+        let says = |file: &std::fs::File| {
+            let fd = std::os::fd::AsRawFd::as_raw_fd(file).unsigned_abs();
+            let one = uses.iter().find(|one| one.kind == UseKind::Fd(fd));
+            unlocked.has(one.unwrap())
+        };
+        let sees_all = namespace_of_own("pid").unwrap() == FIRST_PID_NAMESPACE;
+        assert_eq!((says(&locked), says(&free)), (false, sees_all));
+        let odd = Unlocked::of(&held, b"1: FLOCK of a kind that is not known\n");
+        assert!(uses.iter().all(|one| !odd.has(one)));
+    }
+
+    #[test]
+    fn the_file_of_a_lock() {
+        let inode = |line: &str| locked_inode(line.as_bytes());
+        assert_eq!(
+            inode("1: POSIX  ADVISORY  WRITE 707 08:01:9 0 EOF"),
+            Some(9)
+        );
+        assert_eq!(
+            inode("1: -> POSIX  ADVISORY  WRITE 708 08:01:12 0 0"),
+            Some(12)
+        );
+        assert_eq!(inode("3: LEASE  ACTIVE    READ  5 <none>:0 0 EOF"), None);
+    }
+
+    #[test]
     fn the_kernel_says_it_like_that() {
         let file = tempfile::tempfile().unwrap();
         let text = || {
@@ -104,6 +193,7 @@ mod tests {
         fn odd_bytes_do_no_harm(text in prop::collection::vec(any::<u8>(), 0..200)) {
             locks(&text);
             owners(&text).count();
+            locked_inode(&text);
         }
     }
 }

@@ -1,5 +1,5 @@
 use super::*;
-use crate::process::memfd_device;
+use crate::process::{SoleMounts, memfd_device};
 use std::os::unix::net::UnixStream;
 
 /// What is found of this very process; children of other tests come and go.
@@ -7,7 +7,7 @@ fn found() -> Vec<Obstacle> {
     let tree = [Process::pin(i32::try_from(std::process::id()).unwrap()).unwrap()];
     let uses: Vec<_> = tree
         .iter()
-        .flat_map(|process| process.file_uses().unwrap())
+        .flat_map(|process| process.file_uses(&SoleMounts::default()).unwrap())
         .collect();
     let memfd = memfd_device().unwrap();
     find(&Held::new(&tree, &uses, memfd)).unwrap()

@@ -10,7 +10,12 @@ use crate::process::{ProcessError, UseKind};
 
 pub(super) fn find(held: &Held, found: &mut Found) -> Result<(), ProcessError> {
     for one in held.living() {
-        let seen: HashSet<&UseKind> = one.uses.iter().map(|held| &held.kind).collect();
+        let seen = one.uses.iter().map(|held| &held.kind);
+        let seen: HashSet<&UseKind> = seen.filter(|kind| matches!(kind, UseKind::Fd(_))).collect();
+        // To list them once more takes long if there are many.
+        if one.process.descriptor_count() == Some(seen.len() as u64) {
+            continue;
+        }
         for fd in one.process.descriptors()? {
             let kind = UseKind::Fd(fd);
             // One that is new, of a process that runs, can be looked at.

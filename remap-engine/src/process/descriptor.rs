@@ -26,7 +26,7 @@ impl Process {
                 minor: stat.stx_rdev_minor,
             })),
             Err(Errno::NOENT) => Ok(None),
-            Err(errno) => Err(self.error(&link.to_string_lossy(), errno.into())),
+            Err(errno) => Err(self.error(&link, errno.into())),
         }
     }
 
@@ -40,6 +40,13 @@ impl Process {
             Err(error) if error.source.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error),
         }
+    }
+
+    /// How many descriptors it has; `None` if the kernel does not count them: before Linux 6.2 the
+    /// size of this directory was 0 (proc_pid_fd(5)).
+    pub(crate) fn descriptor_count(&self) -> Option<u64> {
+        let stat = rustix::fs::statx(&self.dir, "fd", AtFlags::empty(), StatxFlags::SIZE).ok()?;
+        (stat.stx_size > 0).then_some(stat.stx_size)
     }
 
     /// A pidfd of it, to duplicate its descriptors with.

@@ -3,12 +3,12 @@
 use std::ffi::OsString;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, StatxFlags};
 use serde::{Deserialize, Serialize};
 
-use super::{Process, ProcessError, device_of, mapped_files};
+use super::{Process, ProcessError, device_of};
 use crate::mountinfo::Device;
 
 /// How a process holds a file.
@@ -29,13 +29,20 @@ pub enum UseKind {
 
 impl UseKind {
     /// The name below `/proc/PID` of the kernel's link to the file.
-    pub(super) fn link(&self) -> PathBuf {
+    pub(super) fn link(&self) -> String {
         match self {
-            Self::Fd(fd) => format!("fd/{fd}").into(),
-            Self::Mapping(start, end) => format!("map_files/{start:x}-{end:x}").into(),
-            Self::Exe => "exe".into(),
-            Self::Cwd => "cwd".into(),
-            Self::Root => "root".into(),
+            Self::Fd(_) => format!("fd/{}", self.leaf()),
+            Self::Mapping(..) => format!("map_files/{}", self.leaf()),
+            Self::Exe | Self::Cwd | Self::Root => self.leaf(),
+        }
+    }
+
+    /// The last part of that name.
+    pub(super) fn leaf(&self) -> String {
+        match self {
+            Self::Fd(fd) => fd.to_string(),
+            Self::Mapping(start, end) => format!("{start:x}-{end:x}"),
+            Self::Exe | Self::Cwd | Self::Root => self.to_string(),
         }
     }
 }
@@ -86,33 +93,6 @@ impl FileUse {
 }
 
 impl Process {
-    /// Every file that it uses: descriptors, file mappings, executable, working and root directory.
-    ///
-    /// Descriptors and mappings that vanish while they are listed are left out: of a frozen
-    /// process none can. Files are looked at with `AT_STATX_DONT_SYNC`, so that a file on a FUSE
-    /// file system whose server is frozen with the container does not block (statx(2)).
-    ///
-    /// # Errors
-    /// As [`Process::read`].
-    pub fn file_uses(&self) -> Result<Vec<FileUse>, ProcessError> {
-        let mut uses = Vec::new();
-        for fd in self.descriptors()? {
-            uses.extend(self.file_use(UseKind::Fd(fd))?);
-        }
-        for mapping in mapped_files(&self.read("maps")?) {
-            let (start, end) = mapping.range;
-            // The text of the link is that in `maps` but for newlines, which are escaped there
-            // (proc_pid_maps(5)); what is no path may have another name there.
-            let is_path = mapping.name.starts_with(b"/") && !mapping.name.contains(&b'\\');
-            let name = is_path.then(|| OsString::from_vec(mapping.name));
-            uses.extend(self.named_use(UseKind::Mapping(start, end), name)?);
-        }
-        for kind in [UseKind::Exe, UseKind::Cwd, UseKind::Root] {
-            uses.extend(self.file_use(kind)?);
-        }
-        Ok(uses)
-    }
-
     /// What it holds in this way, as an `O_PATH` descriptor: nothing is opened, no FIFO is woken.
     ///
     /// # Errors
@@ -121,7 +101,7 @@ impl Process {
         let link = kind.link();
         let flags = OFlags::PATH | OFlags::CLOEXEC;
         rustix::fs::openat(&self.dir, &link, flags, Mode::empty())
-            .map_err(|errno| self.error(&link.to_string_lossy(), errno.into()))
+            .map_err(|errno| self.error(&link, errno.into()))
     }
 
     /// Whether it has the file of this device and inode number (as stat(2) gives them) open.
@@ -154,16 +134,18 @@ impl Process {
     /// # Errors
     /// As [`Process::read`]; or the file system does not let root look (a FUSE of another user).
     pub(crate) fn file_use(&self, kind: UseKind) -> Result<Option<FileUse>, ProcessError> {
-        self.named_use(kind, None)
+        self.look(&self.dir, &kind.link(), kind, None)
     }
 
-    /// The same; `name` is the text of the link, if it is known already.
-    fn named_use(
+    /// The same, by the name `link` in the directory `dir`; `name` is the text of the link, if it is
+    /// known already.
+    pub(super) fn look(
         &self,
+        dir: &OwnedFd,
+        link: &str,
         kind: UseKind,
         name: Option<OsString>,
     ) -> Result<Option<FileUse>, ProcessError> {
-        let link = kind.link();
         let wanted = StatxFlags::BASIC_STATS | StatxFlags::MNT_ID;
         let look = || {
             // In this order: a file that is unlinked in between, by a process that runs, is then one
@@ -171,11 +153,11 @@ impl Process {
             let name = match name {
                 Some(name) => name,
                 None => {
-                    let name = rustix::fs::readlinkat(&self.dir, &link, Vec::new())?;
+                    let name = rustix::fs::readlinkat(dir, link, Vec::new())?;
                     OsString::from_vec(name.into_bytes())
                 }
             };
-            let stat = rustix::fs::statx(&self.dir, &link, AtFlags::STATX_DONT_SYNC, wanted)?;
+            let stat = rustix::fs::statx(dir, link, AtFlags::STATX_DONT_SYNC, wanted)?;
             rustix::io::Result::Ok((stat, name))
         };
         match look() {
@@ -192,7 +174,7 @@ impl Process {
                 mode: u32::from(stat.stx_mode),
             })),
             Err(rustix::io::Errno::NOENT) => Ok(None),
-            Err(errno) => Err(self.error(&link.to_string_lossy(), errno.into())),
+            Err(errno) => Err(self.error(&kind.link(), errno.into())),
         }
     }
 }

@@ -7,7 +7,7 @@ fn own_files_are_found_with_inode_and_mount() {
     io::Write::write_all(&mut file, b"abc").unwrap();
     let own = Process::pin(i32::try_from(std::process::id()).unwrap()).unwrap();
     let fd = std::os::fd::AsRawFd::as_raw_fd(&file).unsigned_abs();
-    let uses = own.file_uses().unwrap();
+    let uses = own.file_uses(&SoleMounts::default()).unwrap();
     let found = uses.iter().find(|one| one.kind == UseKind::Fd(fd)).unwrap();
     assert_eq!((found.links, found.size_bytes), (0, 3));
     assert!(strip_deleted(&found.name).is_some());

@@ -42,9 +42,10 @@ pub fn freshen_names(init: i32) -> Result<(), ScanError> {
     if !viewers.may_block() {
         return Ok(());
     }
+    let sole = viewers.sole_mounts();
     let mut uses = Vec::new();
     for process in &tree {
-        uses.extend(process.file_uses().unwrap_or_default());
+        uses.extend(process.file_uses(&sole).unwrap_or_default());
     }
     DeletedNames::look(&tree, &viewers, &mut uses, &Patience::new(PATIENCE));
     Ok(())
@@ -53,7 +54,7 @@ pub fn freshen_names(init: i32) -> Result<(), ScanError> {
 fn attempt_scan(bundle: &Bundle, init: &Process) -> Result<Scan, ScanError> {
     let mut tree = process::running_tree(init.pid())?;
     let mut scan = loop {
-        match look_at(bundle, &tree) {
+        match look(bundle, &tree) {
             // It is about to end, or starts another program: a look without it.
             Err(ScanError::Process(error)) if error.is_gone() && error.pid != init.pid() => {
                 tree.retain(|process| process.pid() != error.pid);
@@ -66,14 +67,6 @@ fn attempt_scan(bundle: &Bundle, init: &Process) -> Result<Scan, ScanError> {
     }
     leave_newcomers(&mut scan, bundle, init)?;
     Ok(scan)
-}
-
-fn look_at(bundle: &Bundle, tree: &[Process]) -> Result<Scan, ScanError> {
-    let mut uses = Vec::new();
-    for process in tree {
-        uses.extend(process.file_uses()?);
-    }
-    look(bundle, tree, uses)
 }
 
 /// Processes that the container has started since its tree was listed are its own: neither exec

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use super::patience::Patience;
 use crate::mountinfo::{Device, MountEntry};
-use crate::process::{FileUse, Process, ProcessError};
+use crate::process::{FileUse, Process, ProcessError, SoleMounts};
 
 /// What a name leads to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,6 +60,11 @@ impl<'t> Viewers<'t> {
     pub(super) fn may_block(&self) -> bool {
         let mut mounts = self.0.iter().flat_map(|viewer| viewer.mounts.values());
         mounts.any(MountEntry::may_block)
+    }
+
+    /// The mounts on which one look at an inode is enough.
+    pub(super) fn sole_mounts(&self) -> SoleMounts {
+        SoleMounts::of(self.0.iter().flat_map(|viewer| viewer.mounts.values()))
     }
 
     /// One who sees the mount of the file.
