@@ -46,6 +46,21 @@ pub(crate) fn map<I: Sync, O: Send, E: Send>(
     done.into_iter().map(|(_, output)| output).collect()
 }
 
+/// Does two things, if it can at the same time.
+pub(crate) fn both<A: Send, B>(one: impl Fn() -> A + Sync, other: impl FnOnce() -> B) -> (A, B) {
+    std::thread::scope(|scope| {
+        let thread = std::thread::Builder::new().spawn_scoped(scope, &one).ok();
+        let other = other();
+        let one = match thread {
+            Some(thread) => thread
+                .join()
+                .unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
+            None => one(),
+        };
+        (one, other)
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -63,6 +78,14 @@ mod tests {
             assert_eq!(map(&items, odd), Err(7));
         }
         assert_eq!(map(&[], odd), Ok(vec![]));
+    }
+
+    #[test]
+    fn two_things_are_done_at_the_same_time() {
+        let both_begun = std::sync::Barrier::new(2);
+        let wait = || both_begun.wait().is_leader();
+        let (one, other) = both(wait, wait);
+        assert_ne!(one, other);
     }
 
     #[test]

@@ -18,6 +18,9 @@ pub(super) const BLOCK: u64 = 512;
 pub(super) const ZEROS: [u8; 512] = [0; 512];
 /// Bytes moved at once between a file and an archive.
 pub(super) const CHUNK: usize = 1 << 20;
+/// Runs of data of this many bytes go into the archive by sendfile(2); for shorter ones what is
+/// collected is not written before its time.
+const SEND_FROM: u64 = 32 << 10;
 /// Collected before a write; data comes in larger pieces and goes past it.
 const BUFFER: usize = 256 << 10;
 
@@ -87,9 +90,16 @@ impl ArchiveWriter {
     }
 
     fn data(&mut self, file: &File, extent: Extent) -> Result<(), WriteError> {
-        self.chunk.resize(CHUNK, 0);
-        let mut offset = extent.offset;
-        let mut left = extent.length;
+        let sent = if extent.length < SEND_FROM {
+            0
+        } else {
+            self.send(file, extent)?
+        };
+        let mut offset = extent.offset + sent;
+        let mut left = extent.length.saturating_sub(sent);
+        if left > 0 {
+            self.chunk.resize(CHUNK, 0);
+        }
         while left > 0 {
             let wanted = usize::try_from(left).map_or(CHUNK, |left| left.min(CHUNK));
             let chunk = self.chunk.get_mut(..wanted).unwrap_or_default();
@@ -104,6 +114,26 @@ impl ArchiveWriter {
             left -= count as u64;
         }
         Ok(())
+    }
+
+    /// Has the kernel write data from the file's pages into the archive, without a copy of them in
+    /// between, and gives the number of bytes. What it does not do, for whatever reason, is left to
+    /// be read and written, which tells why.
+    fn send(&mut self, file: &File, extent: Extent) -> Result<u64, WriteError> {
+        self.out.flush().map_err(WriteError::Write)?;
+        let mut offset = extent.offset;
+        let end = extent.offset.saturating_add(extent.length);
+        while offset < end {
+            let count = usize::try_from(end - offset).unwrap_or(CHUNK);
+            match rustix::fs::sendfile(self.out.get_ref(), file, Some(&mut offset), count) {
+                Err(rustix::io::Errno::INTR) => {}
+                Ok(1..) => {}
+                _ => break,
+            }
+        }
+        let sent = offset.saturating_sub(extent.offset);
+        self.written += sent;
+        Ok(sent)
     }
 
     fn put(&mut self, bytes: &[u8]) -> Result<(), WriteError> {

@@ -141,6 +141,12 @@ fn system_v(held: &Held, found: &mut Found) -> Result<(), ProcessError> {
     if held.namespace_of_init("ipc") != namespace_of_own("ipc") {
         return Ok(());
     }
+    // One that is mapped is in the list, also if it is to go (`shm_destroy` comes with the last
+    // detach): mostly there is none, and nobody's maps need be read.
+    let segments = std::fs::read("/proc/sysvipc/shm");
+    if segments.is_ok_and(|list| list.trim_ascii_end().split(|byte| *byte == b'\n').count() == 1) {
+        return Ok(());
+    }
     for Holding { process, .. } in held.living() {
         for mapping in mappings(&process.read("maps")?) {
             let is_segment =

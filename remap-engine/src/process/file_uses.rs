@@ -76,8 +76,14 @@ impl Process {
     /// # Errors
     /// As [`Process::read`].
     pub(crate) fn file_uses(&self, sole: &SoleMounts) -> Result<Vec<FileUse>, ProcessError> {
-        let mut uses = self.descriptor_uses()?;
-        let maps = mapped_files(&self.read("maps")?);
+        let maps = || Ok::<_, ProcessError>(mapped_files(&self.read("maps")?));
+        let has_many = self.descriptor_count() > Some(CHUNK as u64);
+        let (maps, uses) = if has_many {
+            parallel::both(maps, || self.descriptor_uses())
+        } else {
+            (maps(), self.descriptor_uses())
+        };
+        let (maps, mut uses) = (maps?, uses?);
         uses.reserve_exact(maps.len() + PLACES.len());
         let mut known = Known::default();
         for (place, one) in uses.iter().enumerate().filter(|(_, one)| sole.has(one)) {

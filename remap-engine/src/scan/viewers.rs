@@ -69,10 +69,7 @@ impl<'t> Viewers<'t> {
 
     /// One who sees the mount of the file.
     pub(super) fn find(&self, one: &FileUse) -> Option<&Viewer<'t>> {
-        let sees = |viewer: &&Viewer| {
-            let is_there = viewer.mount(one).is_some();
-            is_there && Path::new(&one.name).starts_with(&viewer.root)
-        };
+        let sees = |viewer: &&Viewer| viewer.mount(one).is_some() && viewer.has_below(&one.name);
         // What is shown of a file that was moved out of its mount begins nowhere.
         let has = |viewer: &&Viewer| viewer.mount(one).is_some();
         let all = || self.0.iter();
@@ -81,6 +78,16 @@ impl<'t> Viewers<'t> {
 }
 
 impl Viewer<'_> {
+    /// Whether a name is below its root.
+    fn has_below(&self, name: &OsStr) -> bool {
+        // To compare the parts of paths takes long, and nearly every root is this one.
+        if self.root == Path::new("/") {
+            name.as_encoded_bytes().starts_with(b"/")
+        } else {
+            Path::new(name).starts_with(&self.root)
+        }
+    }
+
     /// The mount of the file.
     pub(super) fn mount(&self, one: &FileUse) -> Option<&MountEntry> {
         self.mounts.get(&one.mount_id)

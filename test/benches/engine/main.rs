@@ -44,17 +44,36 @@ struct Cost {
     cpu: Duration,
 }
 
-/// Does `work` a number of times.
-fn least(rounds: u32, mut work: impl FnMut() -> Result<()>) -> Result<Cost> {
-    let mut least = Cost {
+impl Cost {
+    /// More than anything takes.
+    const MOST: Self = Self {
         wall: Duration::MAX,
         cpu: Duration::MAX,
     };
+
+    fn least(self, other: Self) -> Self {
+        Self {
+            wall: self.wall.min(other.wall),
+            cpu: self.cpu.min(other.cpu),
+        }
+    }
+}
+
+/// What `work` takes.
+fn cost(work: impl FnOnce() -> Result<()>) -> Result<Cost> {
+    let (started, before) = (Instant::now(), cpu()?);
+    work()?;
+    Ok(Cost {
+        wall: started.elapsed(),
+        cpu: cpu()?.saturating_sub(before),
+    })
+}
+
+/// The least that `work` takes, of a number of times.
+fn least(rounds: u32, mut work: impl FnMut() -> Result<()>) -> Result<Cost> {
+    let mut least = Cost::MOST;
     for _ in 0..rounds {
-        let (started, before) = (Instant::now(), cpu()?);
-        work()?;
-        least.wall = least.wall.min(started.elapsed());
-        least.cpu = least.cpu.min(cpu()?.saturating_sub(before));
+        least = least.least(cost(&mut work)?);
     }
     Ok(least)
 }
