@@ -1,7 +1,6 @@
 """Memory that looks like files, and files that look like memory (memfd_create(2)).
 
-Looks at all of it again and again and leaves in STATE/memory-files.json how often it has, and what was
-not as it should be.
+What it says is in STATE/memory-files.json: see self_check.py.
 """
 
 import contextlib
@@ -10,9 +9,8 @@ import fcntl
 import mmap
 import os
 
-from common import SHM, STATE, announce_ready, pause, write_json
-
-_libc = ctypes.CDLL(None, use_errno=True)
+from common import SHM
+from self_check import look_for_ever
 
 PAGE = 4096
 SEALS = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE | fcntl.F_SEAL_SEAL
@@ -134,25 +132,5 @@ def anonymous():
 KINDS = [same_names, sealed, mapped, real_files, anonymous]
 
 
-def main():
-    with contextlib.suppress(FileNotFoundError):
-        os.unlink(f"{STATE}/memory-files.json")
-    os.makedirs(STATE, exist_ok=True)
-    checks = {kind.__name__: kind() for kind in KINDS}
-    count, bad = 0, []
-    announce_ready("memory-files")
-    while True:
-        for name, check in checks.items():
-            try:
-                if check():
-                    continue
-                bad.append(f"{count}: {name}")
-            except OSError as error:
-                bad.append(f"{count}: {name}: {error}")
-        count += 1
-        write_json(f"{STATE}/memory-files.json", {"count": count, "bad": bad[:20]})
-        pause(0.05)
-
-
 if __name__ == "__main__":
-    main()
+    look_for_ever("memory-files", KINDS)

@@ -3,11 +3,9 @@
     near_misses.py [tcp]    with `tcp`: a TCP listener and a UDP socket as well, to
                             which it connects when there is a file STATE/connect
 
-Looks at all of it again and again and leaves in STATE/near-misses.json how often it has, and what
-was not as it should be: each time, a list of names.
+What it says is in STATE/near-misses.json: see self_check.py.
 """
 
-import contextlib
 import ctypes
 import fcntl
 import mmap
@@ -20,7 +18,8 @@ import sys
 import threading
 import time
 
-from common import STATE, announce_ready, pause, write_json
+from common import STATE, pause
+from self_check import look_for_ever
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -181,28 +180,7 @@ def processes():
     return check
 
 
-def main():
-    with contextlib.suppress(FileNotFoundError):
-        os.unlink(f"{STATE}/near-misses.json")
-    os.makedirs(STATE, exist_ok=True)
+if __name__ == "__main__":
     # The first one blocks a signal, for all threads.
     kinds = [event_files, processes, unix_sockets, other_sockets, memory, locks]
-    if "tcp" in sys.argv[1:]:
-        kinds.append(network)
-    checks = {kind.__name__: kind() for kind in kinds}
-    count, bad = 0, []
-    announce_ready("near-misses")
-    while True:
-        for name, check in checks.items():
-            try:
-                if check():
-                    continue
-                bad.append(f"{count}: {name}")
-            except OSError as error:
-                bad.append(f"{count}: {name}: {error}")
-        count += 1
-        write_json(f"{STATE}/near-misses.json", {"count": count, "bad": bad[:20]})
-
-
-if __name__ == "__main__":
-    main()
+    look_for_ever("near-misses", kinds + [network] * ("tcp" in sys.argv[1:]))

@@ -2,8 +2,8 @@
 
     proc_files.py [CASE...]     holds what a checkpoint shall bring back: all of it, or these cases
 
-Looks at all of it again and again and leaves in STATE/proc-files.json how often it has, and what
-was not as it should be. What a checkpoint has to refuse is in [`REFUSED`], for obstacles.py.
+What it says is in STATE/proc-files.json: see self_check.py. What a checkpoint has to refuse is in
+[`REFUSED`], for obstacles.py.
 """
 
 import contextlib
@@ -13,7 +13,8 @@ import subprocess
 import sys
 import threading
 
-from common import STATE, announce_ready, pause, write_json
+from common import pause
+from self_check import look_for_ever
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -257,25 +258,5 @@ REFUSED = [
 ]
 
 
-def main():
-    with contextlib.suppress(FileNotFoundError):
-        os.unlink(f"{STATE}/proc-files.json")
-    os.makedirs(STATE, exist_ok=True)
-    checks = {name: WORKS[name]() for name in sys.argv[1:] or WORKS}
-    count, bad = 0, []
-    announce_ready("proc-files")
-    while True:
-        for name, check in checks.items():
-            try:
-                if check():
-                    continue
-                bad.append(f"{count}: {name}")
-            except OSError as error:
-                bad.append(f"{count}: {name}: {error}")
-        count += 1
-        write_json(f"{STATE}/proc-files.json", {"count": count, "bad": bad[:20]})
-        pause(0.05)
-
-
 if __name__ == "__main__":
-    main()
+    look_for_ever("proc-files", [WORKS[name] for name in sys.argv[1:] or WORKS])

@@ -12,103 +12,63 @@ not in a container.
 import ctypes
 import errno
 import os
-import select
 import struct
 import sys
 import time
 
-LOOKUP, FORGET, GETATTR, OPEN, READ, RELEASE, FLUSH, INIT = 1, 2, 3, 14, 15, 18, 25, 26
-STATFS, OPENDIR, READDIR, RELEASEDIR = 17, 27, 28, 29
-NO_ANSWER = (FORGET, 36, 42)  # and INTERRUPT, BATCH_FORGET
+import fuse
+
 NOTIFY_INVAL_ENTRY = 3
-ROOT = 1
-NAMES = {b"dir": 2, b"file": 3}
+DIRECTORY, FILE = 2, 3
+NAMES = {b"dir": DIRECTORY, b"file": FILE}
 # Seconds for which the kernel need not ask again.
 VALID = 3600
 
 
-def attributes(inode):
-    is_file = inode == NAMES[b"file"]
-    mode, links = (0o100644, 1) if is_file else (0o40755, 2)
-    return struct.pack("<6Q10I", inode, 0, 0, 0, 0, 0, 0, 0, 0, mode, links, 0, 0, 0, 4096, 0)
+def size(inode):
+    return 0 if inode == FILE else None
 
 
 def answer(opcode, inode, body):
     """The body of the answer, or an error number."""
-    if opcode == INIT:
-        return struct.pack("<4I2H2I2H8I", 7, 31, 0, 0, 1, 1, 4096, 1, 0, 0, *[0] * 8)
-    if opcode == LOOKUP:
-        found = NAMES.get(body.rstrip(b"\0")) if inode == ROOT else None
-        if found is None:
-            return errno.ENOENT
-        return struct.pack("<4Q2I", found, 0, VALID, VALID, 0, 0) + attributes(found)
-    if opcode == GETATTR:
-        return struct.pack("<Q2I", VALID, 0, 0) + attributes(inode)
-    if opcode == STATFS:
+    if opcode == fuse.INIT:
+        return fuse.INITIALISED
+    if opcode == fuse.LOOKUP:
+        found = NAMES.get(body.rstrip(b"\0")) if inode == fuse.ROOT else None
+        return errno.ENOENT if found is None else fuse.entry(found, VALID, size(found))
+    if opcode == fuse.GETATTR:
+        return fuse.attributes(inode, VALID, size(inode))
+    if opcode == fuse.STATFS:
         return struct.pack("<5Q4I6I", 0, 0, 0, 2, 0, 4096, 255, 4096, 0, *[0] * 6)
-    if opcode in (OPEN, OPENDIR):
-        return struct.pack("<Q2I", 0, 0, 0)
-    if opcode in (READ, READDIR, FLUSH, RELEASE, RELEASEDIR):
+    if opcode in (fuse.OPEN, fuse.OPENDIR):
+        return fuse.OPENED
+    if opcode in (fuse.READ, fuse.READDIR, fuse.FLUSH, fuse.RELEASE, fuse.RELEASEDIR):
         return b""
     return errno.ENOSYS
 
 
-def send(device, unique, error, body):
-    try:
-        os.write(device, struct.pack("<IiQ", 16 + len(body), error, unique) + body)
-    except OSError as failed:
-        if failed.errno not in (errno.ENOENT, errno.ENOTDIR):  # it is not known, or forgotten
-            raise
-
-
 def forget(device):
     for name in NAMES:
-        body = struct.pack("<Q2I", ROOT, len(name), 0) + name + b"\0"
-        send(device, 0, NOTIFY_INVAL_ENTRY, body)
-
-
-def touch(path):
-    with open(path, "w", encoding="utf-8"):
-        pass
-
-
-def serve(device, directory):
-    while True:
-        while os.path.exists(f"{directory}/silent"):
-            touch(f"{directory}/silenced")
-            time.sleep(0.05)
-        if os.path.exists(f"{directory}/forget"):
-            os.unlink(f"{directory}/forget")
-            forget(device)
-            touch(f"{directory}/forgotten")
-        if not select.select([device], [], [], 0.05)[0]:
-            continue
-        try:
-            request = os.read(device, 1 << 20)
-        except OSError as error:
-            if error.errno == errno.ENODEV:  # unmounted
-                return
-            raise
-        _, opcode, unique, inode = struct.unpack_from("<2I2Q", request)
-        if opcode in NO_ANSWER:
-            continue
-        result = answer(opcode, inode, request[40:])
-        if isinstance(result, bytes):
-            send(device, unique, 0, result)
-        else:
-            send(device, unique, -result, b"")
+        body = struct.pack("<Q2I", fuse.ROOT, len(name), 0) + name + b"\0"
+        fuse.send(device, 0, NOTIFY_INVAL_ENTRY, body)
 
 
 def main():
     mount_point, directory = sys.argv[1:]
-    device = os.open("/dev/fuse", os.O_RDWR)
-    options = f"fd={device},rootmode=40000,user_id=0,group_id=0,allow_other"
-    libc = ctypes.CDLL(None, use_errno=True)
-    libc.prctl(15, b"stale_fs")  # PR_SET_NAME: not to be taken for a workload
-    if libc.mount(b"stale", mount_point.encode(), b"fuse", 0, options.encode()) != 0:
-        sys.exit(f"cannot mount on {mount_point}: {os.strerror(ctypes.get_errno())}")
+    ctypes.CDLL(None).prctl(15, b"stale_fs")  # PR_SET_NAME: not to be taken for a workload
+    device = fuse.mount("stale", mount_point)
     print("mounted", flush=True)
-    serve(device, directory)
+    for request in fuse.requests(device):
+        while os.path.exists(f"{directory}/silent"):
+            fuse.touch(f"{directory}/silenced")
+            time.sleep(0.05)
+        if os.path.exists(f"{directory}/forget"):
+            os.unlink(f"{directory}/forget")
+            forget(device)
+            fuse.touch(f"{directory}/forgotten")
+        if request is not None:
+            opcode, unique, inode, body = request
+            fuse.reply(device, unique, answer(opcode, inode, body))
 
 
 if __name__ == "__main__":

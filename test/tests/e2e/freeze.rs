@@ -4,6 +4,7 @@ use anyhow::{Context as _, Result, ensure};
 use remap_test::{Background, Host, Runtime, wait};
 
 use crate::context::Context;
+use crate::fuse;
 use crate::scenario::Scenario;
 use crate::shm::Shm;
 use crate::stock::expect_in_log;
@@ -23,8 +24,6 @@ const SECONDS: &str = "io.remap.freeze-timeout-seconds";
 
 /// Where the container has the file system.
 const MOUNT: &str = "/fuse";
-
-const SERVER: &str = include_str!("../../workloads/fuse_server.py");
 
 /// Makes a child that opens a FIFO before it runs a program, which it then can when somebody reads.
 const SPAWN: &str = "\
@@ -161,8 +160,8 @@ struct Server<'h> {
 
 impl<'h> Server<'h> {
     fn start(host: &'h Host, dir: &str) -> Result<Self> {
-        let (script, mount) = (format!("{dir}/fuse_server.py"), format!("{dir}/mount"));
-        host.write_file(&script, SERVER)?;
+        let script = fuse::install(host, dir, "fuse_server.py")?;
+        let mount = format!("{dir}/mount");
         host.command("mkdir").arg(&mount).check()?;
         let command = host.command("python3").args([&script, &mount, dir]);
         let server = Self {

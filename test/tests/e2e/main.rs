@@ -47,6 +47,7 @@ mod exported;
 mod failing;
 mod fidelity;
 mod freeze;
+mod fuse;
 mod ghosts;
 mod host_end;
 mod hosts;

@@ -1,11 +1,10 @@
 //! The file system of `workloads/stale_fs.py`, on a host.
 
-use std::path::Path;
-
 use anyhow::{Result, bail, ensure};
 use remap_test::exec::Background;
 use remap_test::{Host, wait};
 
+use crate::fuse;
 use crate::workload::LIMIT;
 
 /// Gone when this is dropped.
@@ -20,9 +19,8 @@ pub(super) struct StaleFs<'h> {
 impl<'h> StaleFs<'h> {
     /// Mounts it below the directory `dir` of the host.
     pub(super) fn mount(host: &'h Host, dir: &str) -> Result<Self> {
-        let (script, path) = (format!("{dir}/stale_fs.py"), format!("{dir}/mount"));
-        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("workloads/stale_fs.py");
-        host.install_file(&source, Path::new(&script), 0o644)?;
+        let script = fuse::install(host, dir, "stale_fs.py")?;
+        let path = format!("{dir}/mount");
         host.command("mkdir").args(["-p", &path]).check()?;
         let server = host
             .command("python3")
