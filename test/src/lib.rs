@@ -40,6 +40,7 @@ mod leftovers;
 mod link;
 pub mod logs;
 mod mirror;
+pub mod reason;
 pub mod schema;
 pub mod shim;
 mod software;

@@ -7,20 +7,17 @@ use std::process::Command;
 use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context as _, Result};
-use remap_test::{Flavour, Runtime};
+use remap_test::{Flavour, Runtime, reason};
 
 use super::{TABLES, Workload};
 use crate::context::Context;
-
-/// So much is shown of a reason.
-const SHOWN: usize = 110;
 
 /// What came of a workload on a flavour with a runtime.
 static NOTES: Mutex<BTreeMap<Key, String>> = Mutex::new(BTreeMap::new());
 
 type Key = (&'static str, String, String);
 
-/// Notes what came of it; shown with its first line only.
+/// Notes what came of it; the key part is shown.
 pub(super) fn note(context: &Context, workload: &Workload, text: &str) {
     let key = key(workload, context.flavour(), context.runtime());
     let mut notes = NOTES.lock().unwrap_or_else(PoisonError::into_inner);
@@ -82,14 +79,9 @@ fn heading() -> String {
     )
 }
 
-/// A cell: the reason in one line, cut, and harmless in a table.
+/// A cell, harmless in a table.
 fn shown(note: &str) -> String {
-    let line = note.split_whitespace().collect::<Vec<_>>().join(" ");
-    let mut cut: String = line.chars().take(SHOWN).collect();
-    if cut.len() < line.len() {
-        cut += "…";
-    }
-    cut.replace('|', "\\|").replace('<', "&lt;")
+    reason::brief(note).replace('|', "\\|").replace('<', "&lt;")
 }
 
 fn key(workload: &Workload, flavour: Flavour, runtime: Runtime) -> Key {
