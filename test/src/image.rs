@@ -74,8 +74,8 @@ pub fn python(tree: &Path, workloads: &Path, out: &Path) -> Result<String> {
         .with_context(|| format!("write the Python image {}", out.display()))
 }
 
-/// Builds the image of the fidelity suite's own workloads: busybox, and `program`, which must be
-/// static, as `/usr/bin/remap-fidelity`.
+/// Builds the image of the fidelity suite's own workloads: busybox, `program`, which must be
+/// static, as `/usr/bin/remap-fidelity`, and files of 5000 bytes in `/usr/share/fidelity`.
 ///
 /// The archive appears at `out` only when it is complete. Returns the manifest's digest.
 ///
@@ -86,6 +86,13 @@ pub fn fidelity(tree: &Path, program: &Path, out: &Path) -> Result<String> {
     rootfs::add_skeleton(&mut layer);
     rootfs::add_busybox(&mut layer, tree)?;
     layer.copy("usr/bin/remap-fidelity", program);
+    for directory in ["usr/share", "usr/share/fidelity"] {
+        layer.directory(directory, 0o755);
+    }
+    for name in ["one", "two", "three"] {
+        let contents: Vec<u8> = name.bytes().cycle().take(5000).collect();
+        layer.contents(format!("usr/share/fidelity/{name}"), contents);
+    }
     layout::write(&layer, FIDELITY_IMAGE, &[], out)
         .with_context(|| format!("write the fidelity image {}", out.display()))
 }

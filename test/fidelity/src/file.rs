@@ -29,6 +29,9 @@ pub(crate) enum Life {
     Still,
     /// Its first bytes ([`LIVE_BYTES`]) and its time.
     Live,
+    /// The number of its links: an overlay goes on counting one for a file of a lower layer that is
+    /// deleted.
+    Uncounted,
 }
 
 /// Has something for as long as this process lives.
@@ -71,10 +74,12 @@ pub(crate) fn create(path: impl AsRef<Path>, contents: &[u8]) -> Result<&'static
 
 /// Gives a file a time that could not come by chance.
 pub(crate) fn set_time(file: impl AsFd) -> Result<()> {
-    let time = rustix::fs::Timespec {
-        tv_sec: TIME.0,
-        tv_nsec: TIME.1,
-    };
+    set_times(file, TIME)
+}
+
+/// Gives a file a time, in seconds and nanoseconds.
+pub(crate) fn set_times(file: impl AsFd, (tv_sec, tv_nsec): (i64, i64)) -> Result<()> {
+    let time = rustix::fs::Timespec { tv_sec, tv_nsec };
     let times = rustix::fs::Timestamps {
         last_access: time,
         last_modification: time,
@@ -97,9 +102,26 @@ pub(crate) fn open_as(path: impl AsRef<Path>, flags: OFlag) -> Result<&'static F
 
 /// Watches an open file: what it is, how it is open, what is in it.
 pub(crate) fn watch_open(watch: &mut Watch, label: &str, file: &'static File, life: Life) {
+    watch_described(watch, label, file, life, description);
+}
+
+/// As [`watch_open`], of a file that gets its names only after it has been opened again: the kernel
+/// goes on showing that of the descriptor as deleted.
+pub(crate) fn watch_relinked(watch: &mut Watch, label: &str, file: &'static File) {
+    let describe = |fd: BorrowedFd<'_>| Ok(description(fd)?.replacen(" (deleted)", "", 1));
+    watch_described(watch, label, file, Life::Still, describe);
+}
+
+fn watch_described(
+    watch: &mut Watch,
+    label: &str,
+    file: &'static File,
+    life: Life,
+    describe: fn(BorrowedFd<'_>) -> Result<String>,
+) {
     let facts = move || facts(file.as_fd(), life);
     watch.fact(&format!("the open file {label}"), facts);
-    let description = move || description(file.as_fd());
+    let description = move || describe(file.as_fd());
     watch.fact(&format!("the descriptor {label}"), description);
     watch.inode(label, move || inode(file.as_fd()));
 }
@@ -201,17 +223,22 @@ fn name_facts(path: &Path, life: Life) -> Result<String> {
 
 fn of_metadata(metadata: &std::fs::Metadata, life: Life) -> String {
     let time = match life {
-        Life::Still => format!("{}.{:09}", metadata.mtime(), metadata.mtime_nsec()),
+        Life::Still | Life::Uncounted => {
+            format!("{}.{:09}", metadata.mtime(), metadata.mtime_nsec())
+        }
         Life::Live => "live".to_owned(),
+    };
+    let links = match life {
+        Life::Still | Life::Live => metadata.nlink().to_string(),
+        Life::Uncounted => "uncounted".to_owned(),
     };
     // A directory's size is its file system's own affair.
     let size = if metadata.is_dir() { 0 } else { metadata.len() };
     format!(
-        "mode {:o} of {}:{} links {} size {size} device {} time {time}",
+        "mode {:o} of {}:{} links {links} size {size} device {} time {time}",
         metadata.mode(),
         metadata.uid(),
         metadata.gid(),
-        metadata.nlink(),
         metadata.rdev()
     )
 }
@@ -220,7 +247,7 @@ fn of_metadata(metadata: &std::fs::Metadata, life: Life) -> String {
 /// they are holes is another question, see [`allocated`].
 fn contents(file: &File, size: u64, life: Life) -> Result<String> {
     let mut at = match life {
-        Life::Still => 0,
+        Life::Still | Life::Uncounted => 0,
         Life::Live => LIVE_BYTES,
     };
     let mut hasher = DefaultHasher::new();

@@ -1,15 +1,23 @@
 //! What there is to hold.
 
 mod carried;
+mod directories;
+mod events;
 mod ghosts;
-mod kernel;
+mod locks;
+mod lower;
+mod mappings;
 mod memfds;
 mod names;
 mod plain;
+mod pods;
 mod refused;
 mod semaphores;
+mod streams;
 mod sync;
+mod sysv;
 mod tasks;
+mod timers;
 
 use std::convert::Infallible;
 
@@ -24,13 +32,21 @@ type List = &'static [(&'static str, SetUp)];
 const LISTS: &[List] = &[
     plain::LIST,
     semaphores::LIST,
+    pods::LIST,
     carried::LIST,
+    mappings::LIST,
     ghosts::LIST,
     memfds::LIST,
     names::LIST,
+    directories::LIST,
+    lower::LIST,
     sync::LIST,
     tasks::LIST,
-    kernel::LIST,
+    streams::LIST,
+    events::LIST,
+    timers::LIST,
+    sysv::LIST,
+    locks::LIST,
     refused::LIST,
 ];
 

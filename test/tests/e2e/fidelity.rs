@@ -9,6 +9,7 @@
 //!
 //! What came of it is written as a table at the end of the run: [`report`].
 
+mod beside;
 mod carried;
 mod expectation;
 mod ghosts;
@@ -37,6 +38,7 @@ const TABLES: &[&[Workload]] = &[
     semaphores::WORKLOADS,
     carried::WORKLOADS,
     ghosts::WORKLOADS,
+    beside::WORKLOADS,
     kernel::WORKLOADS,
     refused::WORKLOADS,
     software::WORKLOADS,

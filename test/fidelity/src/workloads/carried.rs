@@ -3,20 +3,18 @@
 use std::convert::Infallible;
 use std::fs::{self, File, Permissions};
 use std::io::Write;
-use std::os::fd::AsFd;
 use std::os::unix::fs::{FileExt, PermissionsExt, chown, symlink};
 use std::sync::atomic::Ordering;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use nix::fcntl::OFlag;
-use nix::sys::mman::{MapFlags, ProtFlags};
 use rustix::fs::{SeekFrom, XattrFlags, seek};
 
 use super::List;
 use crate::channel::wait_for;
 use crate::file::{
-    Life, allocated, create, keep, open, open_as, pattern, set_time, watch_absence, watch_list,
-    watch_name, watch_open,
+    Life, allocated, create, keep, open, open_as, pattern, set_time, set_times, watch_absence,
+    watch_list, watch_name, watch_open,
 };
 use crate::memory::Mapping;
 use crate::role::Role;
@@ -28,9 +26,6 @@ pub(super) const LIST: List = &[
     ("hard-links", hard_links),
     ("linked-deleted", linked_deleted),
     ("positions", positions),
-    ("private-mapping", private_mapping),
-    ("growing", growing),
-    ("locked-memory", locked_memory),
     ("attributes", attributes),
     ("o-path", o_path),
     ("renamed", renamed),
@@ -177,6 +172,8 @@ fn linked_deleted(arguments: &[String]) -> Result<Infallible> {
     let at = |name: &str| format!("{dir}/{name}");
     let mut role = Role::lead()?;
     let file = create(at("temporary"), &pattern("linked", 9000))?;
+    // The layer that containerd makes of a root file system has whole seconds.
+    set_times(file, (1_600_000_000, 0))?;
     fs::create_dir(at("d"))?;
     fs::hard_link(at("temporary"), at("other"))?;
     fs::hard_link(at("temporary"), at("d/kept"))?;
@@ -233,66 +230,6 @@ fn positions(_: &[String]) -> Result<Infallible> {
     role.run()
 }
 
-/// Copy on write: what was written stays private, what was not shows the file.
-fn private_mapping(_: &[String]) -> Result<Infallible> {
-    let mut role = Role::lead()?;
-    let file = create("/dev/shm/file", &pattern("private", 4 << 12))?;
-    let read_write = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;
-    let private = Mapping::of(file, 0, 4 << 12, read_write, MapFlags::MAP_PRIVATE)?;
-    private.fill(&pattern("written", 1 << 12));
-    let read_only = Mapping::of(
-        file,
-        1 << 12,
-        2 << 12,
-        ProtFlags::PROT_READ,
-        MapFlags::MAP_PRIVATE,
-    )?;
-    watch_open(role.watch(), "file", file, Life::Still);
-    private.watch_file(role.watch(), "private", 0);
-    read_only.watch_file(role.watch(), "read only", 0);
-    role.run()
-}
-
-/// A file that grows in each round, beyond the end of its first mapping.
-fn growing(_: &[String]) -> Result<Infallible> {
-    let mut role = Role::lead()?;
-    let file = create("/dev/shm/file", &pattern("growing", 1 << 12))?;
-    // Mapped farther than the file reaches.
-    let mapping = Mapping::shared(file, 64 << 12)?;
-    role.act(move |round| {
-        file.set_len((round + 1) << 12)?;
-        let last = usize::try_from(round << 9)?;
-        mapping.word(last).store(round, Ordering::SeqCst);
-        Ok(())
-    });
-    role.check("all that has grown", move |round| {
-        ensure!(file.metadata()?.len() == (round + 1) << 12, "its size");
-        for page in 1..=round {
-            let mut word = [0; 8];
-            file.read_exact_at(&mut word, page << 12)?;
-            let value = u64::from_le_bytes(word);
-            ensure!(value == page, "page {page} has {value}");
-        }
-        Ok(())
-    });
-    role.run()
-}
-
-/// mlock(2) of a file's mapping.
-fn locked_memory(_: &[String]) -> Result<Infallible> {
-    let mut role = Role::lead()?;
-    let file = create("/dev/shm/file", &pattern("locked", 4 << 12))?;
-    let mapping = Mapping::shared(file, 4 << 12)?;
-    mapping.lock()?;
-    mapping.watch_file(role.watch(), "locked", 0);
-    role.watch().fact("locked memory", move || {
-        let status = fs::read_to_string("/proc/self/status")?;
-        let line = status.lines().find(|line| line.starts_with("VmLck:"));
-        Ok(line.context("no VmLck")?.to_owned())
-    });
-    role.run()
-}
-
 /// Extended attributes, access lists, special modes, times before 1970 and to the nanosecond.
 fn attributes(_: &[String]) -> Result<Infallible> {
     let mut role = Role::lead()?;
@@ -329,16 +266,6 @@ fn attributes(_: &[String]) -> Result<Infallible> {
     set_times(&d, (4_000_000_000, 987_654_321))?;
     watch_name(role.watch(), "/dev/shm/d", Life::Still);
     role.run()
-}
-
-fn set_times(file: &File, (tv_sec, tv_nsec): (i64, i64)) -> Result<()> {
-    let time = rustix::fs::Timespec { tv_sec, tv_nsec };
-    let times = rustix::fs::Timestamps {
-        last_access: time,
-        last_modification: time,
-    };
-    rustix::fs::futimens(file.as_fd(), &times)?;
-    Ok(())
 }
 
 /// Descriptors of O_PATH: of a file, a directory, a symbolic link.

@@ -10,7 +10,10 @@ use nix::sys::stat::Mode;
 
 use super::List;
 use super::carried::{share, sparse, stays_sparse};
-use crate::file::{Life, create, keep, open, pattern, set_time, watch_list, watch_open};
+use crate::file::{
+    Life, create, keep, open, pattern, set_time, watch_absence, watch_list, watch_name, watch_open,
+    watch_relinked,
+};
 use crate::memory::Mapping;
 use crate::role::Role;
 
@@ -19,6 +22,7 @@ pub(super) const LIST: List = &[
     ("ghost-sparse", ghost_sparse),
     ("ghost-shared", ghost_shared),
     ("ghost-mapped", ghost_mapped),
+    ("ghost-relink", ghost_relink),
     ("o-tmpfile", o_tmpfile),
 ];
 
@@ -83,6 +87,36 @@ fn ghost_mapped(_: &[String]) -> Result<Infallible> {
     drop(file);
     shared.watch_file(role.watch(), "shared", 0);
     private.watch_file(role.watch(), "private", 0);
+    role.run()
+}
+
+/// One inode with three names in three directories, and a fourth that is gone: open by all of them, in
+/// two processes. It comes back as another inode, and its names are made again.
+fn ghost_relink(_: &[String]) -> Result<Infallible> {
+    const NAMES: [&str; 3] = ["/dev/shm/one", "/dev/shm/d/two", "/dev/shm/d/e/three"];
+    const GONE: &str = "/dev/shm/gone";
+    let mut role = Role::lead()?;
+    fs::create_dir_all("/dev/shm/d/e")?;
+    let file = create(NAMES[0], &pattern("relinked", 70_000))?;
+    for name in NAMES[1..].iter().chain([&GONE]) {
+        fs::hard_link(NAMES[0], name)?;
+    }
+    let gone = open(GONE)?;
+    fs::remove_file(GONE)?;
+    role.fork("01-peer", |mut role| {
+        for name in &NAMES[1..] {
+            watch_relinked(role.watch(), name, open(name)?);
+        }
+        role.run()
+    })?;
+    Mapping::shared(file, 70_000)?.watch_file(role.watch(), "one", 0);
+    watch_relinked(role.watch(), "one", file);
+    watch_relinked(role.watch(), "gone", gone);
+    for name in NAMES {
+        watch_name(role.watch(), name, Life::Still);
+    }
+    watch_absence(role.watch(), GONE);
+    watch_list(role.watch(), "/dev/shm");
     role.run()
 }
 

@@ -24,9 +24,6 @@ pub(super) const LIST: List = &[
     ("fifo", fifo),
     ("fifo-deleted", fifo_deleted),
     ("symlinks", symlinks),
-    ("directories", directories),
-    ("cwd", cwd),
-    ("cwd-deleted", cwd_deleted),
     ("devices", devices),
     ("nested", nested),
 ];
@@ -139,71 +136,6 @@ fn symlinks(_: &[String]) -> Result<Infallible> {
         watch_name(role.watch(), path, Life::Still);
     }
     role.run()
-}
-
-/// Open, empty, deep, and unreadable ones.
-fn directories(_: &[String]) -> Result<Infallible> {
-    let mut role = Role::lead()?;
-    let mut deep = PathBuf::from(SHM);
-    for level in 0..40 {
-        deep.push(format!("level-{level}"));
-    }
-    fs::create_dir_all(&deep)?;
-    let file = create(deep.join("file"), b"deep")?;
-    for name in ["empty", "closed", "open"] {
-        fs::create_dir(in_shm(name.as_bytes()))?;
-    }
-    create("/dev/shm/closed/file", b"closed")?;
-    fs::set_permissions(
-        "/dev/shm/closed",
-        std::os::unix::fs::PermissionsExt::from_mode(0o0),
-    )?;
-    let open = open_as("/dev/shm/open", OFlag::O_RDONLY | OFlag::O_DIRECTORY)?;
-    watch_open(role.watch(), "deep", file, Life::Still);
-    watch_open(role.watch(), "open", open, Life::Still);
-    for name in ["empty", "closed", "open", "closed/file"] {
-        watch_name(role.watch(), in_shm(name.as_bytes()), Life::Still);
-    }
-    watch_list(role.watch(), SHM);
-    role.run()
-}
-
-/// The working directory of one process, and the open directory of another, and the root of a
-/// third.
-fn cwd(_: &[String]) -> Result<Infallible> {
-    let mut role = Role::lead()?;
-    fs::create_dir_all("/dev/shm/d/e")?;
-    create("/dev/shm/d/e/file", b"relative")?;
-    role.fork("01-root", |mut role| {
-        // The files by which it is asked are reached no more; so it has them open before.
-        std::env::set_current_dir("/dev/shm/d")?;
-        watch_name(role.watch(), "e/file", Life::Still);
-        role.run()
-    })?;
-    std::env::set_current_dir("/dev/shm/d/e")?;
-    watch_name(role.watch(), "file", Life::Still);
-    watch_cwd(&mut role);
-    role.run()
-}
-
-/// A working directory that has been removed.
-fn cwd_deleted(_: &[String]) -> Result<Infallible> {
-    let mut role = Role::lead()?;
-    fs::create_dir_all("/dev/shm/d/e")?;
-    std::env::set_current_dir("/dev/shm/d/e")?;
-    fs::remove_dir("/dev/shm/d/e")?;
-    watch_cwd(&mut role);
-    watch_list(role.watch(), SHM);
-    role.run()
-}
-
-fn watch_cwd(role: &mut Role) {
-    role.watch().fact("the working directory", || {
-        let link = fs::read_link("/proc/self/cwd")?;
-        let links =
-            fs::metadata(".").map(|metadata| std::os::unix::fs::MetadataExt::nlink(&metadata));
-        Ok(format!("{link:?} {links:?}"))
-    });
 }
 
 /// Nodes of devices among the files, and open ones that CRIU knows.

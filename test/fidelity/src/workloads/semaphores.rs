@@ -6,7 +6,7 @@ use std::convert::Infallible;
 use std::ffi::CString;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::thread::sleep;
 use std::time::Duration;
 
@@ -27,22 +27,34 @@ pub(super) const LIST: List = &[
 const PARTNERS: u64 = 2;
 
 const NAME: &str = "fidelity";
-const PATH: &str = "/dev/shm/sem.fidelity";
+
+/// Where glibc has a semaphore of this name.
+pub(super) fn path(name: &str) -> PathBuf {
+    Path::new("/dev/shm").join(format!("sem.{name}"))
+}
 
 /// A semaphore of sem_open(3).
 #[derive(Debug, Clone, Copy)]
-struct Named(*mut libc::sem_t);
+pub(super) struct Named(*mut libc::sem_t);
 
 impl Named {
-    fn create(name: &str, value: u32) -> Result<Self> {
+    /// A new one, without a post.
+    pub(super) fn create(name: &str) -> Result<Self> {
         let c_name = CString::new(format!("/{name}"))?;
         // SAFETY: a terminated string, and the two arguments that O_CREAT asks for.
         let semaphore =
-            unsafe { libc::sem_open(c_name.as_ptr(), libc::O_CREAT | libc::O_EXCL, 0o600, value) };
+            unsafe { libc::sem_open(c_name.as_ptr(), libc::O_CREAT | libc::O_EXCL, 0o600, 0) };
         Self::from(semaphore)
     }
 
-    fn open(name: &str) -> Result<Self> {
+    /// One that somebody else makes, when it is there.
+    pub(super) fn open(name: &str) -> Result<Self> {
+        let path = path(name);
+        channel::wait_for(&path)?;
+        // Its creator has a last step to do: the temporary name.
+        while fs::metadata(&path)?.nlink() != 1 {
+            sleep(Duration::from_millis(5));
+        }
         let c_name = CString::new(format!("/{name}"))?;
         // SAFETY: a terminated string.
         let semaphore = unsafe { libc::sem_open(c_name.as_ptr(), 0) };
@@ -54,10 +66,33 @@ impl Named {
         Ok(Self(semaphore))
     }
 
-    fn post(self) -> Result<()> {
+    pub(super) fn post(self) -> Result<()> {
         // SAFETY: it is never closed.
         Errno::result(unsafe { libc::sem_post(self.0) }).context("sem_post")?;
         Ok(())
+    }
+
+    /// Waits for a post, asleep, and takes it.
+    pub(super) fn wait(self) -> Result<()> {
+        loop {
+            // SAFETY: it is never closed.
+            match Errno::result(unsafe { libc::sem_wait(self.0) }) {
+                Ok(_) => return Ok(()),
+                // As a restore may do.
+                Err(Errno::EINTR) => {}
+                Err(errno) => return Err(errno).context("sem_wait"),
+            }
+        }
+    }
+
+    /// Takes a post, if there is one.
+    pub(super) fn try_wait(self) -> Result<bool> {
+        // SAFETY: it is never closed.
+        match Errno::result(unsafe { libc::sem_trywait(self.0) }) {
+            Ok(_) => Ok(true),
+            Err(Errno::EAGAIN) => Ok(false),
+            Err(errno) => Err(errno).context("sem_trywait"),
+        }
     }
 
     fn value(self) -> Result<u64> {
@@ -78,22 +113,17 @@ fn take_part(role: &mut Role, semaphore: Named) {
         }
         Ok(())
     });
-    watch_name(role.watch(), PATH, Life::Live);
+    watch_name(role.watch(), path(NAME), Life::Live);
     watch_list(role.watch(), "/dev/shm");
 }
 
 fn create(mut role: Role) -> Result<Infallible> {
-    let semaphore = Named::create(NAME, 0)?;
+    let semaphore = Named::create(NAME)?;
     take_part(&mut role, semaphore);
     role.run()
 }
 
 fn open(mut role: Role) -> Result<Infallible> {
-    channel::wait_for(Path::new(PATH))?;
-    // Its creator has a last step to do: the temporary name.
-    while fs::metadata(PATH)?.nlink() != 1 {
-        sleep(Duration::from_millis(5));
-    }
     let semaphore = Named::open(NAME)?;
     take_part(&mut role, semaphore);
     role.run()

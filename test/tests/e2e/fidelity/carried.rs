@@ -40,8 +40,7 @@ pub(super) const WORKLOADS: &[Workload] = &[
         "two opened names of an inode gone, the third alive",
         &["linked-deleted", "/dev/shm"],
     )
-    .stock(Stock::NoDump)
-    .by_default(),
+    .stock(Stock::NoDump),
     carried(
         "fidelity::positions",
         "positions, O_APPEND, O_CLOEXEC, O_SYNC, one description under two numbers",

@@ -1,8 +1,9 @@
 //! Inodes without a name, memfds, files of dead processes.
 
-use super::{Class, Mount, Source, Stock, Workload};
+use super::{Class, Stock, Workload};
 
-const INTERNAL: &[Mount] = &[Mount::new(Source::Internal, "/internal")];
+/// What is open on the tmpfs comes back as new inodes, with their names.
+const GHOSTS: &[(&str, &str)] = &[("io.remap.mounts", "/dev/shm=ghost")];
 
 pub(super) const WORKLOADS: &[Workload] = &[
     Workload::new(
@@ -58,21 +59,28 @@ pub(super) const WORKLOADS: &[Workload] = &[
         &["cwd-deleted"],
     ),
     Workload::new(
-        "fidelity::ghost_internal",
-        Class::Internal,
-        "2 MiB without a name on a tmpfs of CRIU's own",
-        &["ghost", "/internal", "2"],
+        "fidelity::directories_deleted",
+        Class::Ghost,
+        "open directories that have been removed, on the tmpfs and on the root",
+        &["directories-deleted"],
+    ),
+    Workload::new(
+        "fidelity::ghost_relink",
+        Class::Relinked,
+        "policy ghost: an inode with three names, and a fourth gone, open by all in two processes",
+        &["ghost-relink"],
     )
-    .mounts(INTERNAL)
+    .annotations(GHOSTS)
+    .stock(Stock::NoDump),
+    Workload::new(
+        "fidelity::ghost_relink_semaphore",
+        Class::Relinked,
+        "policy ghost: a semaphore of sem_open(3)",
+        &["sem-creator-first"],
+    )
+    .annotations(GHOSTS)
     .stock(Stock::NoDump)
     .by_default(),
-    Workload::new(
-        "fidelity::ghost_on_root",
-        Class::Internal,
-        "2 MiB without a name on the root file system",
-        &["ghost", "/var/tmp", "2"],
-    )
-    .stock(Stock::NoDump),
     Workload::new(
         "fidelity::memfd_sealed",
         Class::Memfd,
@@ -110,13 +118,5 @@ pub(super) const WORKLOADS: &[Workload] = &[
         "a file of /proc of a process that has ended",
         &["dead-pid"],
     )
-    .by_default(),
-    Workload::new(
-        "fidelity::volume",
-        Class::Volume,
-        "files on a volume that follows, open and closed",
-        &["closed-files"],
-    )
-    .mounts(&[Mount::new(Source::Volume("data"), "/dev/shm")])
     .by_default(),
 ];

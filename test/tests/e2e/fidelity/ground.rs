@@ -7,7 +7,10 @@ use remap_test::ctr::Run;
 use crate::context::Context;
 
 /// The container, on whichever host.
-pub(crate) const ID: &str = "fidelity";
+pub(super) const ID: &str = "fidelity";
+
+/// The second container of a workload that has two.
+pub(super) const PARTNER: &str = "fidelity-partner";
 
 /// Where the hosts' tmpfs are.
 const TMPFS: &str = "/run/fidelity";

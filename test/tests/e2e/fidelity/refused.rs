@@ -21,6 +21,14 @@ pub(super) const WORKLOADS: &[Workload] = &[
     .expect(Outcome::Refused("memory of memfd_secret(2)"))
     .stock(Stock::NoDump),
     Workload::new(
+        "fidelity::directory_taken",
+        Class::Refused,
+        "an open directory that has been removed, and whose name another one has",
+        &["directory-taken"],
+    )
+    .expect(Outcome::Refused("whose name is taken again"))
+    .stock(Stock::Differs),
+    Workload::new(
         "fidelity::tcp_listener",
         Class::Kernel,
         "a listening TCP socket",

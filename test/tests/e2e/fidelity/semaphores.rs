@@ -1,4 +1,4 @@
-//! POSIX semaphores.
+//! POSIX semaphores, between processes and between containers.
 
 use super::{Class, Stock, Workload};
 
@@ -18,4 +18,13 @@ pub(super) const WORKLOADS: &[Workload] = &[
         &["sem-peer-first"],
     )
     .stock(Stock::NoRestore),
+    Workload::new(
+        "fidelity::pod",
+        Class::Carried,
+        "semaphores and shared memory between two containers",
+        &["pod-creator"],
+    )
+    .partner(&["pod-user"])
+    .stock(Stock::NoDump)
+    .by_default(),
 ];

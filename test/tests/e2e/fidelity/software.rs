@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 use remap_test::{Ctr, Software, wait};
 
-use super::ground::ID;
+use super::workload::Image;
 use super::{Class, Outcome, Stock, Workload};
 use crate::context::Context;
 
@@ -32,88 +32,82 @@ const TCP_CONFIGURATION: &str = "/srv/tcp-established.conf";
 /// Said where CRIU is too old for the kernel.
 const NO_NETWORK: &str = "cannot dump a network socket on this kernel";
 
+/// Runs the program that its argument names, and the load.
+const SCRIPT: &str = "/workload/software.py";
+
+const fn software(
+    scenario: &'static str,
+    holds: &'static str,
+    command: &'static [&'static str],
+    image: Image,
+) -> Workload {
+    Workload::new(scenario, Class::Software, holds, command)
+        .image(image)
+        .ready(ready)
+        .verify(verify)
+}
+
+/// With connections over the loopback interface, which the CRIU of trixie cannot dump.
+const fn over_tcp(workload: Workload) -> Workload {
+    workload
+        .flags(HOST_NETWORK)
+        .annotations(TCP)
+        .expect_on_trixie(Outcome::Refused(NO_NETWORK))
+        .stock(Stock::NoRestore)
+        .stock_on_trixie(Stock::NoDump)
+}
+
 pub(super) const WORKLOADS: &[Workload] = &[
-    Workload::new(
+    software(
         "fidelity::postgresql",
-        Class::Software,
         "transactions, parallel queries, a crash",
-        &["python3", "/workload/software.py", "postgresql"],
+        &["python3", SCRIPT, "postgresql"],
+        |context| context.software(Software::Postgres),
     )
-    .image(|context| context.software(Software::Postgres))
-    .ready(ready)
-    .verify(verify)
     .flags(USERS)
     .stock(Stock::NoRestore)
     .by_default(),
-    Workload::new(
+    software(
         "fidelity::multiprocessing",
-        Class::Software,
         "Python's locks, queues, pool and manager",
-        &["python3", "/workload/software.py", "multiprocessing"],
+        &["python3", SCRIPT, "multiprocessing"],
+        |context| context.python(),
     )
-    .image(|context| context.python())
-    .ready(ready)
-    .verify(verify)
     .stock(Stock::NoDump),
-    Workload::new(
+    software(
         "fidelity::redis",
-        Class::Software,
         "counters, an append-only file, a snapshot half written",
-        &["python3", "/workload/software.py", "redis"],
+        &["python3", SCRIPT, "redis"],
+        |context| context.software(Software::Redis),
     )
-    .image(|context| context.software(Software::Redis))
-    .ready(ready)
-    .verify(verify)
     .stock(Stock::NoRestore),
-    Workload::new(
+    software(
         "fidelity::nginx",
-        Class::Software,
         "an upload and a download half done, a cache",
-        &["python3", "/workload/software.py", "nginx"],
+        &["python3", SCRIPT, "nginx"],
+        |context| context.software(Software::Nginx),
     )
-    .image(|context| context.software(Software::Nginx))
-    .ready(ready)
-    .verify(verify)
     .flags(USERS)
     .stock(Stock::NoDump),
-    Workload::new(
+    software(
         "fidelity::java",
-        Class::Software,
         "threads, mappings with and without a name",
-        &["python3", "/workload/software.py", "java"],
+        &["python3", SCRIPT, "java"],
+        |context| context.software(Software::Java),
     )
-    .image(|context| context.software(Software::Java))
-    .ready(ready)
-    .verify(verify)
     .stock(Stock::NoRestore),
-    Workload::new(
+    over_tcp(software(
         "fidelity::redis_tcp",
-        Class::Software,
         "the same over TCP connections on the loopback interface",
-        &["python3", "/workload/software.py", "redis", "tcp"],
-    )
-    .image(|context| with_tcp(context, Software::Redis))
-    .ready(ready)
-    .verify(verify)
-    .flags(HOST_NETWORK)
-    .annotations(TCP)
-    .expect_on_trixie(Outcome::Refused(NO_NETWORK))
-    .stock(Stock::NoRestore)
-    .stock_on_trixie(Stock::NoDump),
-    Workload::new(
+        &["python3", SCRIPT, "redis", "tcp"],
+        |context| with_tcp(context, Software::Redis),
+    )),
+    over_tcp(software(
         "fidelity::openmpi",
-        Class::Software,
         "two ranks, their transport, and a shared window",
-        &["python3", "/workload/software.py", "openmpi"],
-    )
-    .image(|context| with_tcp(context, Software::OpenMpi))
-    .ready(ready)
-    .verify(verify)
-    .flags(HOST_NETWORK)
-    .annotations(TCP)
-    .expect_on_trixie(Outcome::Refused(NO_NETWORK))
-    .stock(Stock::NoRestore)
-    .stock_on_trixie(Stock::NoDump),
+        &["python3", SCRIPT, "openmpi"],
+        |context| with_tcp(context, Software::OpenMpi),
+    )),
 ];
 
 /// The image, and a configuration of CRIU that allows connections. The hosts forget connections
@@ -128,11 +122,11 @@ fn with_tcp(context: &Context, software: Software) -> Result<&'static str> {
 }
 
 /// It leaves a mark, or an error.
-fn ready(ctr: &Ctr<'_>) -> Result<()> {
+fn ready(ctr: &Ctr<'_>, id: &str) -> Result<()> {
     let mut said = String::new();
     let line = "cd /workload-state && { cat error 2>/dev/null || cat ready 2>/dev/null; }";
     let is_over = wait::until(LIMIT, || {
-        said = ctr.exec(ID, &["sh", "-c", line])?.text().into_owned();
+        said = ctr.exec(id, &["sh", "-c", line])?.text().into_owned();
         Ok(!said.is_empty())
     })?;
     ensure!(is_over, "it does not get ready");
@@ -141,8 +135,8 @@ fn ready(ctr: &Ctr<'_>) -> Result<()> {
 }
 
 /// It says `ok` and how much was worked, or what is missing.
-fn verify(ctr: &Ctr<'_>) -> Result<()> {
-    let command = ctr.command(["task", "exec", "--exec-id", "check", ID, "python3"]);
+fn verify(ctr: &Ctr<'_>, id: &str) -> Result<()> {
+    let command = ctr.command(["task", "exec", "--exec-id", "check", id, "python3"]);
     let said = command
         .arg("/workload/software_check.py")
         .timeout(LIMIT)

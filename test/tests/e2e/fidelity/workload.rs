@@ -7,7 +7,7 @@ use anyhow::{Result, ensure};
 use remap_test::{Ctr, image, wait};
 
 use super::expectation::{Expectation, Outcome, Stock};
-use super::ground::{ID, Mount};
+use super::ground::{ID, Mount, PARTNER};
 use crate::context::Context;
 
 /// For a workload to be set up. Some write gigabytes.
@@ -28,6 +28,8 @@ pub(crate) enum Class {
     Memfd,
     /// On the root file system, or a file system that CRIU makes anew.
     Internal,
+    /// On a tmpfs with the policy `ghost`: as if without a name, and the names are made again.
+    Relinked,
     /// On a volume, which follows by other means.
     Volume,
     /// What is no file: processes, sockets, timers, …, which are CRIU's affair.
@@ -35,7 +37,6 @@ pub(crate) enum Class {
     /// What cannot be had, and is said before anything is touched.
     Refused,
     /// Programs that people run.
-    #[allow(dead_code, reason = "for the tables of real software")]
     Software,
 }
 
@@ -48,6 +49,7 @@ impl fmt::Display for Class {
             Self::Procfs => "procfs",
             Self::Memfd => "memfd",
             Self::Internal => "internal",
+            Self::Relinked => "relinked",
             Self::Volume => "volume",
             Self::Kernel => "kernel",
             Self::Refused => "refused",
@@ -57,12 +59,12 @@ impl fmt::Display for Class {
 }
 
 /// Has an image on both hosts and returns its name.
-type Image = for<'s> fn(&Context<'s>) -> Result<&'static str>;
+pub(super) type Image = for<'s> fn(&Context<'s>) -> Result<&'static str>;
 
-/// Something to be asked of the container [`ID`] on a host.
-type Ask = fn(&Ctr<'_>) -> Result<()>;
+/// Something to be asked of the container of this id, on a host.
+type Ask = fn(&Ctr<'_>, &str) -> Result<()>;
 
-/// What one container holds, how it is started and asked, and what is expected.
+/// What a container holds, or two that move together, how it is started and asked, and what is expected.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Workload {
     /// `fidelity::NAME`.
@@ -72,6 +74,8 @@ pub(crate) struct Workload {
     pub(super) holds: &'static str,
     pub(super) image: Image,
     pub(super) command: &'static [&'static str],
+    /// That of the second container, if there is one.
+    pub(super) partner: Option<&'static [&'static str]>,
     pub(super) mounts: &'static [Mount],
     pub(super) annotations: &'static [(&'static str, &'static str)],
     pub(super) flags: &'static [&'static str],
@@ -97,6 +101,7 @@ impl Workload {
             holds,
             image: own_image,
             command,
+            partner: None,
             mounts: &[Mount::SHM],
             annotations: &[],
             flags: &[],
@@ -109,14 +114,19 @@ impl Workload {
 
     /// Made of another image, which the function sees to having on both hosts; `command` is then
     /// all of its command line.
-    #[allow(dead_code, reason = "for the tables of real software")]
     pub(crate) const fn image(mut self, image: Image) -> Self {
         self.image = image;
         self
     }
 
+    /// Beside it, on the same mounts, a second container: `command` is as that of the first. They
+    /// move together, the second one first on the way back.
+    pub(crate) const fn partner(mut self, command: &'static [&'static str]) -> Self {
+        self.partner = Some(command);
+        self
+    }
+
     /// Returns when it is set up. It has to have no `exec` session any more then.
-    #[allow(dead_code, reason = "for the tables of real software")]
     pub(crate) const fn ready(mut self, ready: Ask) -> Self {
         self.ready = ready;
         self
@@ -124,7 +134,6 @@ impl Workload {
 
     /// Asks it, on whichever host, whether it has all that it had and goes on. It is asked before
     /// the first checkpoint, and after each restore.
-    #[allow(dead_code, reason = "for the tables of real software")]
     pub(crate) const fn verify(mut self, verify: Ask) -> Self {
         self.verify = verify;
         self
@@ -137,7 +146,6 @@ impl Workload {
     }
 
     /// Annotations of the bundle.
-    #[allow(dead_code, reason = "for entries that set a policy")]
     pub(crate) const fn annotations(
         mut self,
         annotations: &'static [(&'static str, &'static str)],
@@ -191,11 +199,17 @@ impl Workload {
             .unwrap_or(self.scenario)
     }
 
-    /// All of its command line.
-    pub(super) fn args(&self) -> impl Iterator<Item = &'static str> {
+    /// Its containers: id and command line.
+    pub(super) fn containers(&self) -> Vec<(&'static str, Vec<&'static str>)> {
         let is_own = std::ptr::fn_addr_eq(self.image, own_image as Image);
         let program = is_own.then_some("remap-fidelity");
-        program.into_iter().chain(self.command.iter().copied())
+        let with_program = |command: &'static [&'static str]| {
+            let program = program.into_iter();
+            program.chain(command.iter().copied()).collect()
+        };
+        let first = (ID, with_program(self.command));
+        let second = self.partner.map(|command| (PARTNER, with_program(command)));
+        [first].into_iter().chain(second).collect()
     }
 }
 
@@ -217,11 +231,11 @@ fn own_image(context: &Context) -> Result<&'static str> {
 }
 
 /// It leaves a mark, or an error.
-fn own_ready(ctr: &Ctr<'_>) -> Result<()> {
+fn own_ready(ctr: &Ctr<'_>, id: &str) -> Result<()> {
     let mut said = String::new();
     let line = "cat /fidelity/error 2>/dev/null || { [ -e /fidelity/ready ] && echo ready; }";
     let is_over = wait::until(LIMIT, || {
-        said = ctr.exec(ID, &["sh", "-c", line])?.text().into_owned();
+        said = ctr.exec(id, &["sh", "-c", line])?.text().into_owned();
         Ok(!said.is_empty())
     })?;
     ensure!(is_over, "it does not get ready");
@@ -230,14 +244,14 @@ fn own_ready(ctr: &Ctr<'_>) -> Result<()> {
 }
 
 /// It says `ok`, or what is different.
-fn own_verify(ctr: &Ctr<'_>) -> Result<()> {
+fn own_verify(ctr: &Ctr<'_>, id: &str) -> Result<()> {
     let said = ctr
         .command([
             "task",
             "exec",
             "--exec-id",
             "ask",
-            ID,
+            id,
             "remap-fidelity",
             "ask",
         ])
