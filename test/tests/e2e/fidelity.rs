@@ -5,7 +5,8 @@
 //! The table is made of [`Workload`]s, in the files of this directory; every entry is a scenario
 //! `fidelity::NAME`. To add one: put it into the list of a file, which is named in [`TABLES`]. Its
 //! program is a workload of `test/fidelity`, or anything else with an image, a start and a way to be
-//! asked ([`Workload::image`], [`Workload::command`], [`Workload::ready`], [`Workload::verify`]).
+//! asked ([`Workload::image`], [`Workload::command`], [`Workload::ready`], [`Workload::verify`]). It
+//! may have a second container that moves with the first: [`Workload::partner`].
 //!
 //! What came of it is written as a table at the end of the run: [`report`].
 

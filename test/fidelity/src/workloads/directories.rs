@@ -76,14 +76,12 @@ fn directory_taken(_: &[String]) -> Result<Infallible> {
     role.run()
 }
 
-/// The working directory of one process, and the open directory of another, and the root of a
-/// third.
+/// Those in which two processes work.
 fn cwd(_: &[String]) -> Result<Infallible> {
     let mut role = Role::lead()?;
     fs::create_dir_all("/dev/shm/d/e")?;
     create("/dev/shm/d/e/file", b"relative")?;
-    role.fork("01-root", |mut role| {
-        // The files by which it is asked are reached no more; so it has them open before.
+    role.fork("01-above", |mut role| {
         std::env::set_current_dir("/dev/shm/d")?;
         watch_name(role.watch(), "e/file", Life::Still);
         role.run()

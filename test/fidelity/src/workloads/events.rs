@@ -1,7 +1,8 @@
 //! What a process waits for by a descriptor: events, timers, signals, watches.
 
 use std::convert::Infallible;
-use std::fs::{self, File};
+use std::fs::{self, File, Permissions};
+use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -17,7 +18,11 @@ use super::List;
 use crate::file::create;
 use crate::role::Role;
 
-pub(super) const LIST: List = &[("events", events), ("inotify", inotify)];
+pub(super) const LIST: List = &[
+    ("events", events),
+    ("inotify", inotify),
+    ("inotify-linked", inotify_linked),
+];
 
 /// eventfd, epoll on it, timerfd, signalfd.
 fn events(_: &[String]) -> Result<Infallible> {
@@ -78,19 +83,47 @@ fn inotify(_: &[String]) -> Result<Infallible> {
     inotify.add_watch("/dev/shm/d/file", AddWatchFlags::IN_ATTRIB)?;
     inotify.add_watch("/dev/shm/d", AddWatchFlags::IN_CREATE)?;
     role.check("the watches", move |round| {
-        // What is there already, as of a restore, is none of what is to be seen.
-        while inotify.read_events().is_ok() {}
-        file.set_permissions(std::os::unix::fs::PermissionsExt::from_mode(0o600))?;
-        let new = format!("/dev/shm/d/new-{round}");
-        File::create(&new)?;
-        fs::remove_file(&new)?;
-        let events = inotify.read_events()?;
-        let masks: Vec<_> = events.iter().map(|event| event.mask).collect();
-        ensure!(
-            masks.contains(&AddWatchFlags::IN_ATTRIB) && masks.contains(&AddWatchFlags::IN_CREATE),
-            "only {masks:?} is seen"
-        );
-        Ok(())
+        let events = [AddWatchFlags::IN_ATTRIB, AddWatchFlags::IN_CREATE];
+        must_see(&inotify, &events, || {
+            file.set_permissions(Permissions::from_mode(0o600))?;
+            let new = format!("/dev/shm/d/new-{round}");
+            File::create(&new)?;
+            fs::remove_file(&new)?;
+            Ok(())
+        })
     });
     role.run()
+}
+
+/// A watch on a file by a name that is gone, while another one lives.
+fn inotify_linked(_: &[String]) -> Result<Infallible> {
+    let mut role = Role::lead()?;
+    let file = create("/dev/shm/first", b"watched")?;
+    let inotify = Inotify::init(InitFlags::IN_NONBLOCK)?;
+    inotify.add_watch("/dev/shm/first", AddWatchFlags::IN_ATTRIB)?;
+    fs::hard_link("/dev/shm/first", "/dev/shm/second")?;
+    fs::remove_file("/dev/shm/first")?;
+    role.check("the watch", move |_| {
+        must_see(&inotify, &[AddWatchFlags::IN_ATTRIB], || {
+            file.set_permissions(Permissions::from_mode(0o600))?;
+            Ok(())
+        })
+    });
+    role.run()
+}
+
+/// `act` must cause all of these events.
+fn must_see(
+    inotify: &Inotify,
+    expected: &[AddWatchFlags],
+    act: impl FnOnce() -> Result<()>,
+) -> Result<()> {
+    // What is there already, as of a restore, is none of what is to be seen.
+    while inotify.read_events().is_ok() {}
+    act()?;
+    let events = inotify.read_events()?;
+    let masks: Vec<_> = events.iter().map(|event| event.mask).collect();
+    let all = expected.iter().all(|mask| masks.contains(mask));
+    ensure!(all, "only {masks:?} is seen");
+    Ok(())
 }

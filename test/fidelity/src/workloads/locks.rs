@@ -1,23 +1,42 @@
 //! Locks of files.
 
 use std::convert::Infallible;
-use std::fs::File;
+use std::fs::{self, File};
 use std::os::fd::AsRawFd;
 
 use anyhow::{Result, ensure};
 use nix::errno::Errno;
 
 use super::List;
-use crate::file::{create, open};
+use crate::channel;
+use crate::file::{create, open, watch_absence};
 use crate::role::Role;
 
-pub(super) const LIST: List = &[("locks", locks)];
+pub(super) const LIST: List = &[("locks", named), ("locks-deleted", deleted)];
+
+const NAMES: [&str; 3] = ["/dev/shm/flock", "/dev/shm/posix", "/dev/shm/ofd"];
+
+fn named(_: &[String]) -> Result<Infallible> {
+    locks(Role::lead()?)?.run()
+}
+
+/// Of files that both processes have open, and that have no name any more.
+fn deleted(_: &[String]) -> Result<Infallible> {
+    let mut role = locks(Role::lead()?)?;
+    channel::wait_for_role(OTHER)?;
+    for name in NAMES {
+        fs::remove_file(name)?;
+        watch_absence(role.watch(), name);
+    }
+    role.run()
+}
+
+/// Who looks for the locks.
+const OTHER: &str = "01-other";
 
 /// flock(2), POSIX locks, and those of open file descriptions, held and waited for in vain.
-fn locks(_: &[String]) -> Result<Infallible> {
-    let mut role = Role::lead()?;
-    let names = ["/dev/shm/flock", "/dev/shm/posix", "/dev/shm/ofd"];
-    for name in names {
+fn locks(mut role: Role) -> Result<Role> {
+    for name in NAMES {
         let file = create(name, &[0; 1000])?;
         // It is not looked into: to close any descriptor of a file gives up its POSIX locks.
         match name {
@@ -30,8 +49,8 @@ fn locks(_: &[String]) -> Result<Infallible> {
             }
         }
     }
-    role.fork("01-other", move |mut role| {
-        let [flock, posix, ofd] = [open(names[0])?, open(names[1])?, open(names[2])?];
+    role.fork(OTHER, |mut role| {
+        let [flock, posix, ofd] = [open(NAMES[0])?, open(NAMES[1])?, open(NAMES[2])?];
         role.check("the other's locks", move |_| {
             ensure!(flock.try_lock().is_err(), "flock is lost");
             ensure!(!lock(posix, libc::F_SETLK, 149, 1)?, "POSIX is lost");
@@ -45,7 +64,7 @@ fn locks(_: &[String]) -> Result<Infallible> {
         });
         role.run()
     })?;
-    role.run()
+    Ok(role)
 }
 
 /// Whether the bytes could be locked.

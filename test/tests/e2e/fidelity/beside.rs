@@ -49,8 +49,7 @@ pub(super) const WORKLOADS: &[Workload] = &[
         "files on a volume that follows, open and closed",
         &["closed-files"],
     )
-    .mounts(&[Mount::new(Source::Volume("data"), "/dev/shm")])
-    .by_default(),
+    .mounts(&[Mount::new(Source::Volume("data"), "/dev/shm")]),
     Workload::new(
         "fidelity::linked_on_volume",
         Class::Volume,

@@ -158,6 +158,12 @@ pub(super) const WORKLOADS: &[Workload] = &[
     )
     .stock(Stock::NoRestore),
     carried(
+        "fidelity::inotify_linked",
+        "an inotify watch by a name that is gone, while another one lives",
+        &["inotify-linked"],
+    )
+    .stock(Stock::NoDump),
+    carried(
         "fidelity::locks",
         "flock(2), POSIX locks and those of open file descriptions",
         &["locks"],

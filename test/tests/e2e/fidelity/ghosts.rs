@@ -53,6 +53,13 @@ pub(super) const WORKLOADS: &[Workload] = &[
     )
     .stock(Stock::Differs),
     Workload::new(
+        "fidelity::locks_deleted",
+        Class::Ghost,
+        "locks of each kind, of files without a name",
+        &["locks-deleted"],
+    )
+    .stock(Stock::Differs),
+    Workload::new(
         "fidelity::cwd_deleted",
         Class::Ghost,
         "a working directory that has been removed",

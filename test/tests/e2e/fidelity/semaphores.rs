@@ -25,6 +25,5 @@ pub(super) const WORKLOADS: &[Workload] = &[
         &["pod-creator"],
     )
     .partner(&["pod-user"])
-    .stock(Stock::NoDump)
-    .by_default(),
+    .stock(Stock::NoDump),
 ];

@@ -98,7 +98,7 @@ pub(super) const WORKLOADS: &[Workload] = &[
     .stock(Stock::NoRestore),
     over_tcp(software(
         "fidelity::redis_tcp",
-        "the same over TCP connections on the loopback interface",
+        "Redis with connections over the loopback interface",
         &["python3", SCRIPT, "redis", "tcp"],
         |context| with_tcp(context, Software::Redis),
     )),
