@@ -8,6 +8,7 @@ use crate::linked::LinkedFile;
 use crate::manifest::{CarriedMount, DumpOptions, FILE_NAME, Manifest};
 use crate::phase::BoxError;
 use crate::plan::PLAN_FILE;
+use crate::text::TextPath;
 use crate::together::Together;
 
 /// A checkpoint that was not completed.
