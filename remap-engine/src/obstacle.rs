@@ -89,6 +89,12 @@ pub enum Kind {
     },
     /// A TUN device, in the network namespace of CRIU (`dump_tunfile`).
     TunOfHost,
+    /// A terminal of a file system of which the container does not see the whole: what is dumped is
+    /// never restored (`open_ptmx`).
+    TerminalOfHost,
+    /// The terminal of a session (`/dev/tty`), opened by another process than the one that leads the
+    /// session and has its terminal (`tty_verify_ctty`).
+    ControllingTerminal,
     /// A file on a mount that no task of the container sees (`dump_one_reg_file`).
     UnknownMount,
     /// A file that another mount covers (`mnt_is_overmounted`, `check_path_remap`).

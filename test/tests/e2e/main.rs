@@ -79,6 +79,7 @@ mod skips;
 mod special;
 mod stage;
 mod stock;
+mod terminal;
 mod together;
 mod user_conf;
 mod user_namespace;
@@ -114,6 +115,7 @@ const SCENARIOS: &[&[Scenario]] = &[
     freeze::SCENARIOS,
     plan::SCENARIOS,
     policy::SCENARIOS,
+    terminal::SCENARIOS,
     dump_failure::SCENARIOS,
     obstacles::SCENARIOS,
     looks_deleted::SCENARIOS,

@@ -56,6 +56,8 @@ fn forbids(kind: &Kind, intent: &Intent, criu: CriuVersion) -> bool {
         Kind::FileLock => !options.file_locks,
         Kind::Watch { path } => path.is_none(),
         Kind::TunOfHost
+        | Kind::TerminalOfHost
+        | Kind::ControllingTerminal
         | Kind::UnixElsewhere
         | Kind::LostWatched
         | Kind::UntoldLimits
@@ -109,6 +111,14 @@ fn said(kind: &Kind) -> (String, String) {
         Kind::TunOfHost => (
             "a TUN device can only be dumped with its network namespace".into(),
             "run the container in a network namespace of its own".into(),
+        ),
+        Kind::TerminalOfHost => (
+            "a terminal of the host's is open, which CRIU can dump and not restore, not even with shell-job".into(),
+            "have it closed before the checkpoint, or run the container with a terminal of its own (ctr run -t)".into(),
+        ),
+        Kind::ControllingTerminal => (
+            "a process has opened /dev/tty that does not lead its session: CRIU cannot dump that".into(),
+            "end it before the checkpoint (a pager, an editor, a question for a password), or have it close /dev/tty".into(),
         ),
         Kind::UnknownMount => (
             "a file lies on a mount that the container does not see: one that was unmounted, or one of the kernel's own".into(),

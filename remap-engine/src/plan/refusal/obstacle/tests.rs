@@ -138,6 +138,8 @@ fn any_kind() -> impl Strategy<Value = Kind> {
         },
         Kind::DeviceMapping { device },
         Kind::TunOfHost,
+        Kind::TerminalOfHost,
+        Kind::ControllingTerminal,
         Kind::UnknownMount,
         Kind::Covered,
         Kind::MessageQueue,
