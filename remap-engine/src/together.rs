@@ -51,10 +51,10 @@ pub struct Together {
     pub after: BTreeSet<String>,
 }
 
-/// Whether a container says by itself with whom it moves.
+/// Whether a container says by itself with whom it moves, or is one of a pod.
 #[must_use]
 pub fn is_declared(bundle: &Bundle) -> bool {
-    declared(bundle).next().is_some()
+    declared(bundle).next().is_some() || bundle.annotations.contains_key(SANDBOX)
 }
 
 /// The ids in [`MOVES_WITH`], which are separated by commas or spaces.

@@ -1,7 +1,8 @@
 //! Two containers that work together on one tmpfs: `pod.py` in `test/workloads`.
 
 use anyhow::{Context as _, Result, ensure};
-use remap_test::image::WORKLOAD_DIR;
+use remap_test::ctr::Run;
+use remap_test::image::{BUSYBOX_IMAGE, WORKLOAD_DIR};
 use remap_test::{Ctr, wait};
 
 use crate::context::Context;
@@ -13,16 +14,51 @@ pub(crate) const MEMBERS: [&str; 2] = ["creator", "user"];
 
 /// Starts both on host a, each declared to move with the other, and waits until they work.
 pub(crate) fn start(context: &Context, shm: &Shm) -> Result<()> {
+    let [creator, user] = MEMBERS;
+    start_by(context, shm, |run, id| {
+        let other = if id == creator { user } else { creator };
+        run.annotation("io.remap.moves-with", other)
+    })
+}
+
+/// Starts both with `more` about each container.
+fn start_by<'h>(
+    context: &Context<'h>,
+    shm: &Shm,
+    more: impl Fn(Run<'h>, &str) -> Run<'h>,
+) -> Result<()> {
     let ctr = context.ctr();
-    for (id, other) in MEMBERS.iter().zip(MEMBERS.iter().rev()) {
+    for id in MEMBERS {
         let script = format!("{WORKLOAD_DIR}/pod.py");
-        ctr.run(context.runtime(), context.python()?, id)
-            .bind(shm.path(), "/dev/shm")
-            .annotation("io.remap.moves-with", other)
-            .args(["python3", &script, id])
-            .start()?;
+        let run = ctr.run(context.runtime(), context.python()?, id);
+        let run = run.bind(shm.path(), "/dev/shm");
+        more(run, id).args(["python3", &script, id]).start()?;
     }
     expect_rounds(&ctr).context("in the beginning")
+}
+
+/// The id of the sandbox.
+pub(crate) const SANDBOX: &str = "sandbox";
+
+/// Starts both as containerd's CRI plugin starts the containers of a pod: with its annotations, and
+/// after a sandbox container that holds the pod's namespaces. Nothing else says that they belong
+/// together.
+pub(crate) fn start_in_sandbox(context: &Context, shm: &Shm) -> Result<()> {
+    start_sandbox(context.ctr(), context, shm)?;
+    start_by(context, shm, |run, _| of_sandbox(run, "container"))
+}
+
+/// Starts only the sandbox, on the host of `ctr`.
+pub(crate) fn start_sandbox(ctr: Ctr<'_>, context: &Context, shm: &Shm) -> Result<()> {
+    let run = ctr.run(context.runtime(), BUSYBOX_IMAGE, SANDBOX);
+    of_sandbox(run.bind(shm.path(), "/dev/shm"), "sandbox")
+        .shell("while :; do sleep 1; done")
+        .start()
+}
+
+fn of_sandbox<'h>(run: Run<'h>, kind: &str) -> Run<'h> {
+    run.annotation("io.kubernetes.cri.container-type", kind)
+        .annotation("io.kubernetes.cri.sandbox-id", SANDBOX)
 }
 
 /// Both go on, with each other, and were never of different minds.

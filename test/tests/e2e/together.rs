@@ -16,6 +16,7 @@ use crate::workload::{ID, LIMIT};
 /// See [`crate::SCENARIOS`].
 pub(crate) const SCENARIOS: &[Scenario] = &[
     Scenario::new("together::moves", moves).runtimes(&[Runtime::Remap, Runtime::DropIn]),
+    Scenario::new("together::sandbox", sandbox).runtimes(&[Runtime::Remap, Runtime::DropIn]),
     Scenario::new("together::exit", exit).runtimes(&[Runtime::DropIn]),
     Scenario::new("together::moments", moments).runtimes(REMAP),
     Scenario::new("together::concurrent", concurrent).runtimes(REMAP),
@@ -59,6 +60,36 @@ fn moves(context: &Context) -> Result<()> {
         drop_images(to)?;
     }
     pod::remove(&a)
+}
+
+/// The containers of a pod, which their annotations of CRI show to belong together: to a sandbox on
+/// the other host that was made there before.
+fn sandbox(context: &Context) -> Result<()> {
+    let (a, b) = (context.ctr(), context.ctr_on_b());
+    let dir = context.dir()?;
+    let (a_shm, b_shm) = (Shm::mount(context.a(), ID)?, Shm::mount(context.b(), ID)?);
+    pod::start_in_sandbox(context, &a_shm)?;
+    let [creator, user] = MEMBERS;
+    let error = a.checkpoint(creator, &image(creator)).err();
+    let said = format!("{:#}", error.context("one alone is saved")?);
+    ensure!(said.contains("pause user"), "it says only {said}");
+
+    checkpoint_both(&a)?;
+    a_shm.expect_no_leftovers()?;
+    pod::remove(&a)?;
+    a_shm.clear()?;
+    pod::start_sandbox(b.clone(), context, &b_shm)?;
+    for id in [user, creator] {
+        carry_over(context, &dir, id, &a, &b)?;
+        b.restore(id, &image(id))?;
+    }
+    pod::expect_rounds(&b)?;
+    b_shm.expect_no_leftovers()?;
+    for ctr in [&a, &b] {
+        drop_images(ctr)?;
+        ctr.remove(pod::SANDBOX)?;
+    }
+    pod::remove(&b)
 }
 
 /// Pauses both and takes a checkpoint of each. Both are paused afterwards.
