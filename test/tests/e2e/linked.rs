@@ -20,6 +20,7 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     Scenario::new("linked::unlike", unlike).runtimes(REMAP),
     Scenario::new("linked::failed_restore", failed_restore).runtimes(REMAP),
     Scenario::new("linked::exit", exit).runtimes(&[Runtime::DropIn]),
+    Scenario::new("linked::exit_moves", exit_moves).runtimes(&[Runtime::Remap, Runtime::DropIn]),
     Scenario::new("linked::hidden", hidden).runtimes(REMAP),
     Scenario::new("linked::of_the_image", of_the_image).runtimes(REMAP),
     Scenario::new("linked::of_the_image_stock", of_the_image_stock).runtimes(&[Runtime::Stock]),
@@ -91,26 +92,42 @@ fn expect(ctr: &Ctr, line: &str, expected: &str) -> Result<()> {
 
 /// There and back, with the root's layer and a copy of the volume.
 fn moves(context: &Context) -> Result<()> {
+    there_and_back(context, false)
+}
+
+/// The same by checkpoints that end the container.
+fn exit_moves(context: &Context) -> Result<()> {
+    there_and_back(context, true)
+}
+
+fn there_and_back(context: &Context, exit: bool) -> Result<()> {
     let (a, b) = (context.ctr(), context.ctr_on_b());
     let dir = context.dir()?;
     let _volumes = [Volume::make(context.a())?, Volume::make(context.b())?];
-    start(context, ROOT_AND_VOLUME).start()?;
+    let run = start(context, ROOT_AND_VOLUME);
+    run.annotation("io.remap.exit", &exit.to_string()).start()?;
     wait_until_ready(&a)?;
     let before = look(&a, LOOK)?;
     let held = before.lines().filter(|line| line.contains(" same "));
     ensure!(held.count() == 7, "it is not set up: {before}");
     ensure!(!before.contains("link_remap"), "there is {before}");
     for (from, to) in [(&a, &b), (&b, &a)] {
+        from.checkpoint(ID, IMAGE)?;
+        if exit {
+            from.wait_for(ID, &Status::Stopped, LIMIT)?;
+            expect_no_links(from.host())?;
+        } else {
+            expect(from, LOOK, &before).context("after the dump")?;
+        }
         move_to(context, &dir, from, to, &before)?;
     }
     a.remove(ID)
 }
 
-/// Moves the container and its volume; on either host all is as `before`.
+/// Moves the container, of which there is a checkpoint, and its volume; on the other host all is as
+/// `before`.
 fn move_to(context: &Context, dir: &str, from: &Ctr, to: &Ctr, before: &str) -> Result<()> {
     let [image, volume] = ["checkpoint.tar", "volume.tar"].map(|name| format!("{dir}/{name}"));
-    from.checkpoint(ID, IMAGE)?;
-    expect(from, LOOK, before).context("after the dump")?;
     from.remove(ID)?;
     from.export_checkpoint(IMAGE, &image)?;
     from.remove_image(IMAGE)?;

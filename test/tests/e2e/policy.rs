@@ -3,12 +3,13 @@
 mod limits;
 mod mounts;
 mod options;
+mod tcp;
 mod wrong;
 
 use anyhow::{Context as _, Result, ensure};
 use remap_test::ctr::{Run, Status};
 use remap_test::image::BUSYBOX_IMAGE;
-use remap_test::{Ctr, Runtime, wait};
+use remap_test::{Ctr, Flavour, Runtime, wait};
 
 use crate::context::Context;
 use crate::scenario::Scenario;
@@ -24,6 +25,10 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     Scenario::new("policy::limits", limits::limits).runtimes(&[Runtime::DropIn]),
     Scenario::new("policy::exit", options::exit).runtimes(&[Runtime::Remap, Runtime::DropIn]),
     Scenario::new("policy::file_locks", options::file_locks).runtimes(&[Runtime::DropIn]),
+    // CRIU 4.1 cannot dump network sockets on new kernels.
+    Scenario::new("policy::tcp_close", tcp::close)
+        .flavours(&[Flavour::Forky])
+        .runtimes(&[Runtime::Remap, Runtime::DropIn]),
 ];
 
 const REMAP: &[Runtime] = &[Runtime::Remap];
