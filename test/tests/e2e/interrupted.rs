@@ -58,6 +58,11 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     Scenario::new("interrupted::restore_criu", restore::criu).runtimes(BOTH),
     Scenario::new("interrupted::restore_runc", restore::runc).runtimes(DROP_IN),
     Scenario::new("interrupted::restore_shim", restore::shim).runtimes(DROP_IN),
+    Scenario::new(
+        "interrupted::restore_shim_with_ghosts",
+        restore::shim_with_ghosts,
+    )
+    .runtimes(DROP_IN),
     Scenario::new("interrupted::restore_client", restore::client).runtimes(DROP_IN),
     Scenario::new("interrupted::restore_containerd", restore::containerd).runtimes(DROP_IN),
     Scenario::new("interrupted::stock", services::stock).runtimes(&[Runtime::Stock]),

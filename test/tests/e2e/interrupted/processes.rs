@@ -6,7 +6,10 @@ use remap_test::{Host, wait};
 use crate::workload::LIMIT;
 
 /// What a checkpoint or a restore starts.
-pub(crate) const HELPERS: [&str; 3] = ["criu", "runc", "remap-hook"];
+pub(crate) const HELPERS: [&str; 3] = ["criu", "runc", HOOK];
+
+/// By what CRIU is held.
+pub(super) const HOOK: &str = "remap-hook";
 
 /// The pids of those called `name` (the whole command name), in the host's numbers.
 pub(crate) fn pids(host: &Host, name: &str) -> Result<Vec<u32>> {
@@ -30,8 +33,13 @@ pub(crate) fn signal(host: &Host, signal: &str, name: &str) -> Result<()> {
 
 /// Sends SIGKILL to the shim of the container `id`.
 pub(crate) fn kill_shim(host: &Host, id: &str) -> Result<()> {
+    signal_shim(host, "KILL", id)
+}
+
+/// Sends a signal to it.
+pub(super) fn signal_shim(host: &Host, signal: &str, id: &str) -> Result<()> {
     host.command("pkill")
-        .args(["--signal", "KILL", "-f", &shim_pattern(id)])
+        .args(["--signal", signal, "-f", &shim_pattern(id)])
         .check()?;
     Ok(())
 }

@@ -7,7 +7,7 @@ use remap_test::exec::Background;
 use remap_test::{Containerd, Ctr, Runtime, wait};
 
 use super::ground::{Ground, bundle, expect_failure};
-use super::processes::{expect_no_helpers, kill_shim, signal};
+use super::processes::{HOOK, expect_no_helpers, kill_shim, pids, signal, signal_shim};
 use super::window::Stage;
 use crate::context::Context;
 use crate::workload::{ID, LIMIT, Probe};
@@ -179,6 +179,56 @@ pub(super) fn shim(context: &Context) -> Result<()> {
         restorable
             .assert_as_before()
             .with_context(|| format!("killed in {stage:?}"))?;
+    }
+    Ok(())
+}
+
+/// The shim is killed in a restore whose ghosts get their names again: before that, while CRIU waits
+/// for it, and when they have them.
+pub(super) fn shim_with_ghosts(context: &Context) -> Result<()> {
+    for (stage, waits) in [
+        (Stage::PostRestore, false),
+        (Stage::SetupNamespaces, true),
+        (Stage::PreResume, false),
+    ] {
+        let restorable = Restorable::with(context, |run| {
+            run.annotation("io.remap.mounts", "/dev/shm=ghost")
+        })?;
+        let window = &restorable.ground.window;
+        window.close(stage)?;
+        let restore = restorable.restore()?;
+        window.wait()?;
+        if waits {
+            signal_shim(context.a(), "STOP", ID)?;
+            window.open()?;
+            let waits = || Ok(!pids(context.a(), HOOK)?.is_empty());
+            ensure!(wait::until(LIMIT, waits)?, "CRIU does not wait");
+        }
+        let names = restorable.ground.shm.names()?;
+        let expected = match stage {
+            Stage::PreResume => "sem.scenario",
+            Stage::PostRestore => ".ghost",
+            _ => "other",
+        };
+        ensure!(names.contains(expected), "no {expected} in {names}");
+        kill_shim(context.a(), ID)?;
+        expect_failure(restore.finish(LIMIT)?, &[])?;
+        let bundle = context.a().path(bundle());
+        ensure!(
+            wait::until(LIMIT, || Ok(!bundle.exists()))?,
+            "the bundle is left"
+        );
+        window.open()?;
+        let as_before = || {
+            restorable.expect_no_task()?;
+            restorable.expect_old_contents()?;
+            restorable.ctr().remove(ID)?;
+            // By this policy what others have there stays.
+            restorable.ground.shm.clear()?;
+            restorable.expect_restorable()?;
+            restorable.ctr().remove_image(IMAGE)
+        };
+        as_before().with_context(|| format!("killed in {stage:?}"))?;
     }
     Ok(())
 }

@@ -16,6 +16,8 @@ pub(crate) enum Stage {
     SetupNamespaces,
     /// Restore: the tasks are there, and wait.
     PostRestore,
+    /// Restore: they are about to run.
+    PreResume,
 }
 
 impl Stage {
@@ -25,6 +27,7 @@ impl Stage {
             Self::PostDump => "post-dump",
             Self::SetupNamespaces => "setup-namespaces",
             Self::PostRestore => "post-restore",
+            Self::PreResume => "pre-resume",
         }
     }
 }
