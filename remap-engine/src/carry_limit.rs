@@ -98,6 +98,7 @@ mod tests {
             mounts: vec![mount],
             partial: false,
             sizes: (1..).zip(sizes.iter().copied()).collect(),
+            sockets: vec![],
         }
     }
 

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{CWD, Mode, OFlags, fstat, openat};
 use rustix::mount::{OpenTreeFlags, open_tree};
 
-use crate::carry::{self, CaptureError, Captured};
+use crate::carry::{self, CaptureError, Captured, Measured};
 use crate::mountinfo::Device;
 use crate::mountmap::Mount;
 use crate::plan::{Refusal, RemapPlan};
@@ -44,6 +44,8 @@ pub struct MeasuredMount {
     pub partial: bool,
     /// The inodes, with the bytes that each has allocated.
     pub sizes: HashMap<u64, u64>,
+    /// Names of sockets below the first of the mounts, if all of it is carried.
+    pub sockets: Vec<PathBuf>,
 }
 
 /// The contents of a mount cannot be carried.
@@ -198,18 +200,24 @@ impl CarriedMounts {
     pub fn measure(&self) -> Result<(Vec<MeasuredMount>, Option<Split>), ContentsError> {
         let mut done: Vec<MeasuredMount> = Vec::new();
         for (mounts, first) in self.directories() {
-            let sizes = carry::sizes(first.dir.root.as_fd());
-            let mut sizes = sizes.map_err(|source| ContentsError::Measure {
+            let measured = carry::measure(first.dir.root.as_fd());
+            let measured = measured.map_err(|source| ContentsError::Measure {
                 destination: first.mount.destination.clone(),
                 source,
             })?;
+            let Measured {
+                mut sizes,
+                mut sockets,
+            } = measured;
             if let Some(only) = &first.only {
                 sizes.retain(|inode, _| only.contains(inode));
+                sockets.clear();
             }
             done.push(MeasuredMount {
                 mounts: mounts.into_iter().cloned().collect(),
                 partial: first.only.is_some(),
                 sizes,
+                sockets,
             });
         }
         let parts = done.iter().filter_map(|one| {

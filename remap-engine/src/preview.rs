@@ -9,7 +9,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use crate::carry_limit;
-use crate::contents::CarriedMounts;
+use crate::contents::{CarriedMounts, MeasuredMount};
 use crate::manifest::DumpOptions;
 use crate::phase::{BoxError, Phase, PhaseError};
 use crate::plan::{self, Refusal, RemapPlan};
@@ -114,9 +114,11 @@ impl Preview {
             &carried,
             ghosted,
         ));
+        let mut warnings = plan.warnings(&self.terms.intent);
+        warnings.extend(carried.iter().filter_map(MeasuredMount::tell_of_sockets));
         Ok(Forecast {
             refusals,
-            warnings: plan.warnings(&self.terms.intent),
+            warnings,
             carried: carried.into_iter().map(CarriedContents::from).collect(),
             plan,
         })

@@ -42,7 +42,7 @@ pub use kept::{Together, is_kept};
 pub use names::{DirectoryFacts, Names, names_of};
 pub use origin::Origin;
 pub use populate::{Beside, Mode, Populated, Request, populate};
-pub use survey::sizes;
+pub use survey::{Measured, measure};
 pub use undo::{Recovery, recover};
 pub(crate) use xattrs::make as make_xattrs;
 pub(crate) use xattrs::read_own as read_xattrs;

@@ -74,20 +74,37 @@ pub(super) fn survey(tree: &Tree) -> Result<Survey, PopulateError> {
     }
 }
 
-/// The inodes that [`capture`](super::capture()) would save of the directory `root`, itself among
-/// them, with the bytes that each has allocated. What vanishes meanwhile is left out.
+/// What [`capture`](super::capture()) would make of a directory.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Measured {
+    /// The inodes that it would save, that of the directory among them, with the bytes that each has
+    /// allocated.
+    pub sizes: HashMap<u64, u64>,
+    /// Names of sockets, which it would leave out.
+    pub sockets: Vec<PathBuf>,
+}
+
+/// Measures the directory `root`. What vanishes meanwhile is left out.
 ///
 /// # Errors
 /// Something in it cannot be read.
-pub fn sizes(root: BorrowedFd<'_>) -> io::Result<HashMap<u64, u64>> {
+pub fn measure(root: BorrowedFd<'_>) -> io::Result<Measured> {
     let tree = Tree::below(root, PathBuf::new())?;
-    let mut sizes = HashMap::new();
+    let mut measured = Measured::default();
     for found in Walk::new(&tree) {
-        if let Found::Entry { stat, .. } = found.map_err(|error| error.source)? {
-            sizes.insert(stat.st_ino, allocated(&stat));
+        match found.map_err(|error| error.source)? {
+            Found::Entry {
+                path,
+                kind: Kind::Socket,
+                ..
+            } => measured.sockets.push(path),
+            Found::Entry { stat, .. } => {
+                measured.sizes.insert(stat.st_ino, allocated(&stat));
+            }
+            Found::Mount(_) => {}
         }
     }
-    Ok(sizes)
+    Ok(measured)
 }
 
 fn allocated(stat: &FileStat) -> u64 {
@@ -112,8 +129,10 @@ mod tests {
             .unwrap()
             .set_len(1 << 30)
             .unwrap();
+        drop(std::os::unix::net::UnixListener::bind(path("d/socket")).unwrap());
         let root = std::fs::File::open(dir.path()).unwrap();
-        let sizes = sizes(root.as_fd()).unwrap();
+        let Measured { sizes, sockets } = measure(root.as_fd()).unwrap();
+        assert_eq!(sockets, [PathBuf::from("d/socket")]);
         assert_eq!(sizes.len(), 4);
         let inode = |name: &str| std::fs::metadata(path(name)).unwrap().ino();
         assert_eq!(sizes.get(&inode("link")), Some(&8192));

@@ -14,7 +14,8 @@ use crate::criu::config::UserConfig;
 pub struct Ground {
     /// Its plugins.
     pub plugins: Plugins,
-    /// It is told about resources outside that it may expect (`external`, `inherit-fd`).
+    /// It is told about resources that it may expect, or need not dump (`external`, `inherit-fd`,
+    /// `enable-fs`, `skip-mnt`).
     pub has_external: bool,
     /// It may close TCP connections (`tcp-close`).
     pub closes_tcp: bool,
@@ -71,7 +72,9 @@ impl Ground {
             } else {
                 Plugins::OnlyItsOwn
             },
-            has_external: says("external") || says("inherit-fd"),
+            has_external: ["external", "inherit-fd", "enable-fs", "skip-mnt"]
+                .into_iter()
+                .any(says),
             closes_tcp: says("tcp-close"),
             skips_in_flight: says("skip-in-flight"),
         }

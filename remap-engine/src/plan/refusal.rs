@@ -57,7 +57,7 @@ impl RemapPlan {
         policy
             .into_iter()
             .chain(self.needs_newer_criu(intent))
-            .chain(self.mount_refusals())
+            .chain(self.mount_refusals(intent))
             .chain(shared)
             .chain(files)
             .chain(sessions)

@@ -24,6 +24,7 @@ impl From<MeasuredMount> for CarriedContents {
             mounts,
             partial,
             sizes,
+            sockets: _,
         } = measured;
         let points = mounts
             .into_iter()

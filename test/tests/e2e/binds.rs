@@ -30,6 +30,7 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     Scenario::new("binds::several", odd::several).runtimes(REMAP),
     Scenario::new("binds::moved_out", odd::moved_out).runtimes(REMAP),
     Scenario::new("binds::replaced", odd::replaced).runtimes(REMAP),
+    Scenario::new("binds::own_kind", odd::own_kind).runtimes(REMAP),
     Scenario::new("binds::of_the_system", odd::of_the_system).runtimes(REMAP),
     Scenario::new("binds::sockets", sockets::listener).runtimes(REMAP),
 ];

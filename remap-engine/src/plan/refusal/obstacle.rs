@@ -20,10 +20,15 @@ const SOCKET_OPTIONS: CriuVersion = CriuVersion::new(4, 2);
 /// `IPPROTO_ICMP` and `IPPROTO_ICMPV6`.
 const ICMP: [u32; 2] = [1, 58];
 
+/// The CRIU at hand, if it is known what that refuses.
+pub(super) fn known(intent: &Intent) -> Option<CriuVersion> {
+    intent.criu.filter(|version| KNOWN.contains(version))
+}
+
 /// Why the obstacle is in the way of a checkpoint as intended; `None` if it is not, or if that is
 /// not certain.
 pub(super) fn refusal(obstacle: &Obstacle, intent: &Intent) -> Option<Refusal> {
-    let criu = intent.criu.filter(|version| KNOWN.contains(version))?;
+    let criu = known(intent)?;
     if !forbids(&obstacle.kind, intent, criu) {
         return None;
     }

@@ -143,6 +143,19 @@ pub(super) fn replaced(context: &Context) -> Result<()> {
     context.ctr().remove(ID)
 }
 
+/// A mount of the container's own of which CRIU does not know how to make it anew.
+pub(super) fn own_kind(context: &Context) -> Result<()> {
+    let run = run(context)
+        .shell("mkdir /own; mount -t ramfs own /own; touch /ready; while :; do sleep 0.1; done");
+    let parts = ["at /own", "(ramfs)", "unmount it"];
+    refused(context, run, || Ok(()), &parts)?;
+    let ctr = context.ctr();
+    expect(&ctr, "umount /own", "")?;
+    ctr.checkpoint(ID, IMAGE)?;
+    ctr.remove_image(IMAGE)?;
+    ctr.remove(ID)
+}
+
 /// The host's own directories: what is the container's goes along, and nothing else is touched.
 pub(super) fn of_the_system(context: &Context) -> Result<()> {
     const WORKLOAD: &str = "mkdir -p /host/run/remap-binds/shm; exec 3<>/host/run/remap-binds/shm/held; \

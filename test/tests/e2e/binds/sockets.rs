@@ -2,7 +2,7 @@
 
 use anyhow::{Result, ensure};
 
-use super::{Directories, ID, expect, moves_after};
+use super::{Directories, ID, expect, move_on, start};
 use crate::context::Context;
 
 /// Who listens there does so on the other host, and a name of a socket that nobody has is left
@@ -30,7 +30,14 @@ pub(super) fn listener(context: &Context) -> Result<()> {
     let run = run.bind("/run/remap-binds/shm", "/data");
     let run = run.args(["python3", "-c", WORKLOAD]);
     let ask = format!("python3 -c \"{ASK}\"");
-    moves_after(context, run, || Ok(()), &ask, "letter")?;
+    start(context, run, || Ok(()))?;
+    expect(&context.ctr(), &ask, "letter")?;
+    let plan = context.a().command("remapctl").args(["plan", ID]).run()?;
+    let words = plan.text().split_whitespace().collect::<Vec<_>>().join(" ");
+    let told = "names of Unix sockets at /data are not carried";
+    ensure!(words.contains(told), "no {told:?} in {words}");
+    move_on(context)?;
+    expect(&context.ctr_on_b(), &ask, "letter")?;
     let b = context.ctr_on_b();
     expect(&b, "cd /data && ls . dir", ".:\ndir\nmail\n\ndir:\nlive")?;
     let log = context
