@@ -61,7 +61,7 @@ pub(super) fn propagated(context: &Context) -> Result<()> {
     let run = context.ctr().run(context.runtime(), BUSYBOX_IMAGE, ID);
     let mount = format!("type=bind,src={DIR},dst=/data,options=rbind:rslave:rw");
     let run = run.mount(&mount).shell(WORKLOAD);
-    let after_start = || Ok(a.shell(&format!("cd {DIR} && {MOUNT}")).map(|_| ())?);
+    let after_start = || a.shell(&format!("cd {DIR} && {MOUNT}")).map(drop);
     let look = "cat /data/late/held; [ /proc/1/fd/3 -ef /data/late/held ] && echo same";
     if !context.runtime().is_ours() {
         start(context, run, after_start)?;
