@@ -129,33 +129,43 @@ pub fn other_users(wanted: &[Wanted], except: &HashSet<i32>) -> io::Result<Vec<O
     let devices: HashSet<Device> = wanted.iter().map(|wanted| wanted.device).collect();
     let mut pids = all_pids()?;
     pids.retain(|pid| !except.contains(pid));
-    let held = parallel::map(&pids, |pid| {
-        let process = Process::pin(*pid).ok();
-        let held = process.map(|process| (held_files(&process, &devices), process));
-        Ok::<_, io::Error>(held)
-    })?;
-    for (pid, found) in pids.into_iter().zip(held) {
-        let Some((held, process)) = found else {
-            continue;
+    let by_process = parallel::map(&pids, |pid| {
+        let Ok(process) = Process::pin(*pid) else {
+            return Ok::<_, io::Error>(Vec::new());
         };
-        for (wanted, others) in wanted.iter().zip(&mut others) {
-            let on_it = |one: &&Held| {
-                one.device == wanted.device
-                    && wanted.extent.holds(one.inode)
-                    && (wanted.directories || !one.is_directory)
-            };
-            let there: Vec<&Held> = held.iter().filter(on_it).collect();
-            others
-                .inodes
-                .extend(there.iter().map(|one| (one.inode, pid)));
-            let shared = there.iter().find(|one| wanted.own.contains(&one.inode));
-            let named = shared.or(there.first());
-            others
-                .users
-                .extend(named.map(|one| other_user(&process, one)));
+        let held = held_files(&process, &devices);
+        let of = |wanted: &Wanted| Others::of(&process, &held, wanted);
+        Ok(wanted.iter().map(of).collect())
+    })?;
+    for found in by_process {
+        for (others, found) in others.iter_mut().zip(found) {
+            others.users.extend(found.users);
+            others.inodes.extend(found.inodes);
         }
     }
     Ok(others)
+}
+
+impl Others {
+    /// The part of one process, which holds `held`.
+    fn of(process: &Process, held: &[Held], wanted: &Wanted) -> Self {
+        let on_it = |one: &&Held| {
+            one.device == wanted.device
+                && wanted.extent.holds(one.inode)
+                && (wanted.directories || !one.is_directory)
+        };
+        let there: Vec<&Held> = held.iter().filter(on_it).collect();
+        let shared = there.iter().find(|one| wanted.own.contains(&one.inode));
+        let named = shared.or(there.first());
+        let inodes = there.iter().map(|one| (one.inode, process.pid()));
+        Self {
+            users: named
+                .map(|one| other_user(process, one))
+                .into_iter()
+                .collect(),
+            inodes: inodes.collect(),
+        }
+    }
 }
 
 /// A file that a process holds.

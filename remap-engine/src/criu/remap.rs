@@ -95,7 +95,9 @@ fn rewrite(
     let left = RefCell::new(ghosts.clone());
     let first = RefCell::new(HashMap::new());
     let edit = |message: &[u8]| -> Result<Edit, wire::WireError> {
-        let id = wire::number(message, ORIG_ID)?.and_then(|id| u32::try_from(id).ok());
+        // Of a longer number the lower bits count (protobuf.dev, "Encoding"), for CRIU as well.
+        let id = wire::number(message, ORIG_ID)?.map(|id| id & u64::from(u32::MAX));
+        let id = id.and_then(|id| u32::try_from(id).ok());
         let Some(id) = id.filter(|id| ghosts.contains_key(id)) else {
             return Ok(Edit::Keep);
         };
@@ -174,6 +176,18 @@ mod tests {
         assert_eq!(first, HashMap::from([(3, 4), (4, 7)]));
         let mut names = std::fs::read_dir(dump.path()).unwrap();
         assert!(names.all(|name| name.unwrap().path().extension().unwrap() == "img"));
+    }
+
+    #[test]
+    fn a_number_that_is_too_long_is_read_as_criu_reads_it() {
+        let dump = dump(None, Format::V1_1);
+        let mut bytes = Format::V1_1.header(Magic::RemapFpath);
+        let wide = wire::with_numbers(&entry(0, 9, 0).encode_to_vec(), &[(ORIG_ID, (1 << 32) + 4)]);
+        put(&mut bytes, &wide.unwrap()).unwrap();
+        std::fs::write(dump.path().join(REMAPS), bytes).unwrap();
+        assert_eq!(remaps(dump.path()), [entry(4, 9, 0)]);
+        make_ghosts(dump.path(), &BTreeMap::from([(4, 3)])).unwrap();
+        assert_eq!(remaps(dump.path()), [entry(4, 3, 1)]);
     }
 
     #[test]

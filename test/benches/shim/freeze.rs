@@ -7,7 +7,7 @@ use remap_test::{Ctr, Runtime, image, wait};
 
 use crate::{RUNTIMES, report};
 
-const ROUNDS: usize = 5;
+const ROUNDS: usize = 20;
 
 const SHM: &str = "/run/bench-shm";
 

@@ -1,7 +1,7 @@
 //! Figures of this shim against the stock one, taken in one run and interleaved.
 //!
 //! ```text
-//! cargo bench -p remap-test --bench shim [-- trixie|forky]
+//! cargo bench -p remap-test --bench shim [-- trixie|forky [run|memory|freeze]]
 //! ```
 //!
 //! Prints medians and their ratio. Nothing is asserted: a figure is no test.
@@ -27,14 +27,21 @@ fn main() -> Result<()> {
         .collect::<Vec<_>>()
         .as_slice()
     {
-        [] => Flavour::ALL.into_iter().try_for_each(bench),
-        ["trixie"] => bench(Flavour::Trixie),
-        ["forky"] => bench(Flavour::Forky),
+        [] => Flavour::ALL
+            .into_iter()
+            .try_for_each(|flavour| bench(flavour, &PARTS)),
+        ["trixie"] => bench(Flavour::Trixie, &PARTS),
+        ["forky"] => bench(Flavour::Forky, &PARTS),
+        ["trixie", part] if PARTS.contains(&part) => bench(Flavour::Trixie, &[part]),
+        ["forky", part] if PARTS.contains(&part) => bench(Flavour::Forky, &[part]),
         other => bail!("unknown arguments: {}", other.join(" ")),
     }
 }
 
-fn bench(flavour: Flavour) -> Result<()> {
+/// What there is to be measured.
+const PARTS: [&str; 3] = ["run", "memory", "freeze"];
+
+fn bench(flavour: Flavour, parts: &[&str]) -> Result<()> {
     let tree = Tree::prepare(flavour)?;
     let host = Host::start(&tree, "bench")?;
     shim::install(&host, &shim::release_binary()?)?;
@@ -52,9 +59,14 @@ fn bench(flavour: Flavour) -> Result<()> {
 
     println!("\n{flavour}");
     println!("{:<58} {:>10} {:>10} {:>7}", "", "stock", "ours", "ratio");
-    run::bench(&ctr)?;
-    memory::bench(&ctr)?;
-    freeze::bench(&ctr)
+    for part in parts {
+        match *part {
+            "run" => run::bench(&ctr)?,
+            "memory" => memory::bench(&ctr)?,
+            _ => freeze::bench(&ctr)?,
+        }
+    }
+    Ok(())
 }
 
 /// Prints one figure: the medians of both runtimes, and ours as a multiple of the stock one's.
