@@ -141,7 +141,6 @@ pub(crate) fn ask() -> Result<()> {
         }
     }
     ensure!(different.is_empty(), "{}", different.join("\n"));
-    println!("ok");
     Ok(())
 }
 
