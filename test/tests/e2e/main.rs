@@ -64,6 +64,7 @@ mod migration;
 mod mount_namespace;
 mod obstacles;
 mod oom;
+mod parity;
 mod plain;
 mod plan;
 mod pod;
@@ -137,7 +138,8 @@ fn main() -> ExitCode {
     arguments
         .test_threads
         .get_or_insert(remap_test::Flavour::ALL.len());
-    let trials = scenario::trials(SCENARIOS.iter().copied().flatten());
+    let parity = parity::scenarios();
+    let trials = scenario::trials(SCENARIOS.iter().copied().flatten().chain(&parity));
     let conclusion = libtest_mimic::run(&arguments, trials);
     stage::end_all();
     skips::print();

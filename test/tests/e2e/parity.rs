@@ -1,0 +1,159 @@
+//! The stock shim and ours, called in the same way by the test itself: what they answer, publish, and
+//! do must be the same, but for what is listed as better, each with the reason.
+//!
+//! A case is a function that makes calls on one shim; every call is noted by itself ([`run::Run`]).
+//! It is performed with both shims one after the other, and the notes are held against each other.
+//! To add a case: put it into the list of a file of this directory.
+
+mod create;
+mod events;
+mod exec;
+mod io;
+mod kill;
+mod life;
+mod log;
+mod notes;
+mod restore;
+mod run;
+mod shim;
+mod start;
+mod streams;
+mod task;
+
+use anyhow::{Context as _, Result, bail};
+use remap_test::{Flavour, Runtime};
+
+use self::notes::Note;
+use self::run::Run;
+use self::shim::Shim;
+use crate::context::Context;
+use crate::scenario::Scenario;
+
+/// The stock shim's binary in a host.
+const STOCK: &str = "/usr/bin/containerd-shim-runc-v2";
+
+/// Ours, beside it.
+const OURS: &str = "/opt/remap/bin/containerd-shim-remap-v2";
+
+/// Something that a shim must do as the other does.
+#[derive(Clone, Copy)]
+struct Case {
+    /// As `parity::file::what`.
+    name: &'static str,
+    /// Makes the calls.
+    perform: fn(&mut Run) -> Result<()>,
+    /// Where we differ on purpose.
+    better: &'static [Better],
+}
+
+/// A difference that is wanted.
+#[derive(Clone, Copy)]
+struct Better {
+    /// The labels of the notes that differ.
+    labels: &'static [&'static str],
+    /// On which flavours: the stock shims differ, too.
+    on: &'static [Flavour],
+    /// Why it is better.
+    reason: &'static str,
+}
+
+impl Case {
+    const fn new(name: &'static str, perform: fn(&mut Run) -> Result<()>) -> Self {
+        Self {
+            name,
+            perform,
+            better: &[],
+        }
+    }
+
+    const fn better(mut self, better: &'static [Better]) -> Self {
+        self.better = better;
+        self
+    }
+}
+
+/// All cases.
+const CASES: &[&[Case]] = &[
+    start::CASES,
+    create::CASES,
+    life::CASES,
+    task::CASES,
+    kill::CASES,
+    exec::CASES,
+    io::CASES,
+    restore::CASES,
+];
+
+/// A scenario for each case.
+pub(crate) fn scenarios() -> Vec<Scenario> {
+    let all = CASES.iter().copied().flatten();
+    all.map(|case| Scenario::new(case.name, perform).runtimes(&[Runtime::Remap]))
+        .collect()
+}
+
+/// The case by the scenario's name, `FLAVOUR::NAME::RUNTIME`.
+fn perform(context: &Context) -> Result<()> {
+    let mut all = CASES.iter().copied().flatten();
+    let name = context.name();
+    let case = all.find(|case| {
+        let rest = name.split_once("::").map_or(name, |(_, rest)| rest);
+        rest.rsplit_once("::")
+            .is_some_and(|(rest, _)| rest == case.name)
+    });
+    let case = case.with_context(|| format!("no case is called {name}"))?;
+    let stock = notes(context, case, STOCK).context("the stock shim")?;
+    let ours = notes(context, case, OURS).context("our shim")?;
+    compare(context.flavour(), case, &stock, &ours)
+}
+
+fn notes(context: &Context, case: &Case, program: &'static str) -> Result<Vec<Note>> {
+    let dir = context.dir()?;
+    let mut run = Run::new(Shim::prepare(context.a(), program, &dir)?);
+    let performed = (case.perform)(&mut run);
+    let log = run.shim.log();
+    let notes = run.end();
+    performed.with_context(|| format!("its log: {log}"))?;
+    Ok(notes?.into_lines())
+}
+
+/// Holds the notes of each label against each other.
+fn compare(flavour: Flavour, case: &Case, stock: &[Note], ours: &[Note]) -> Result<()> {
+    let mut labels: Vec<&str> = Vec::new();
+    for note in stock.iter().chain(ours) {
+        if !labels.contains(&note.label.as_str()) {
+            labels.push(&note.label);
+        }
+    }
+    let better = case.better.iter();
+    let better: Vec<&Better> = better.filter(|one| one.on.contains(&flavour)).collect();
+    let mut wrong = Vec::new();
+    for one in &better {
+        for label in one.labels {
+            if values(stock, label) == values(ours, label) {
+                let reason = one.reason;
+                wrong.push(format!("{label}: ours should be better: {reason}"));
+            }
+        }
+    }
+    for label in labels {
+        let is_wanted = better.iter().any(|one| one.labels.contains(&label));
+        if is_wanted || values(stock, label) == values(ours, label) {
+            continue;
+        }
+        for (whose, notes) in [("stock", stock), ("ours", ours)] {
+            for note in notes.iter().filter(|note| note.label == label) {
+                let Note { value, said, .. } = note;
+                wrong.push(format!("{label}, {whose}: {value} {said}"));
+            }
+        }
+    }
+    if wrong.is_empty() {
+        return Ok(());
+    }
+    bail!("{}", wrong.join("\n"))
+}
+
+fn values<'n>(notes: &'n [Note], label: &str) -> Vec<&'n str> {
+    let notes = notes.iter().filter(|note| note.label == label);
+    notes.map(|note| note.value.as_str()).collect()
+}

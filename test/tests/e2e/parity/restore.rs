@@ -1,0 +1,227 @@
+//! Checkpoints and restores of what any shim can.
+
+use anyhow::Result;
+use containerd_shim_protos::api::CreateTaskRequest;
+use containerd_shim_protos::protobuf::well_known_types::any::Any;
+use containerd_shim_protos::protobuf::{Message as _, MessageField};
+use containerd_shim_protos::shim::oci::CheckpointOptions;
+use remap_test::Flavour;
+
+use super::run::Run;
+use super::{Better, Case};
+
+/// The documentation of the events asks for one, and the stock shim sends none.
+const TOLD: Better = Better {
+    labels: &["events"],
+    on: &Flavour::ALL,
+    reason: "TaskCheckpointed is published",
+};
+
+/// See [`super::CASES`].
+pub(super) const CASES: &[Case] = &[
+    Case::new("parity::restore::leave_running", leave_running).better(&[TOLD]),
+    Case::new("parity::restore::exit", exit).better(&[TOLD]),
+    Case::new("parity::restore::paused", paused).better(&[TOLD]),
+    Case::new("parity::restore::restored", restored).better(&[TOLD]),
+    Case::new("parity::restore::exec_in_restored", exec_in_restored).better(&[TOLD]),
+    Case::new("parity::restore::kill_restored", kill_restored).better(&[TOLD]),
+    Case::new("parity::restore::before_start", before_start).better(&[
+        TOLD,
+        Better {
+            labels: &["pids"],
+            on: &Flavour::ALL,
+            reason: "a containerd that restarts takes no answer for a shim that was left over",
+        },
+    ]),
+    Case::new("parity::restore::created", created),
+    Case::new("parity::restore::ended", ended),
+    Case::new("parity::restore::no_path", no_path).better(&[Better {
+        labels: &["checkpoint"],
+        on: &Flavour::ALL,
+        reason: "the stock shim leaves the images in a directory that nobody knows",
+    }]),
+    Case::new("parity::restore::wrong_options", wrong_options).better(&[Better {
+        labels: &["checkpoint"],
+        on: &Flavour::ALL,
+        reason: "InvalidArgument says that it is the caller's",
+    }]),
+    Case::new("parity::restore::no_images", no_images),
+    Case::new("parity::restore::empty_images", empty_images),
+];
+
+/// As its init it has none whose sleep a dump would cut short.
+const LOOP: &str = "while :; do sleep 0.2; done";
+
+fn images(run: &Run) -> String {
+    format!("{}/images", run.shim.dir())
+}
+
+fn options(exit: bool) -> Result<MessageField<Any>> {
+    let options = CheckpointOptions {
+        exit,
+        ..CheckpointOptions::default()
+    };
+    Ok(MessageField::some(Any {
+        type_url: "containerd.runc.v1.CheckpointOptions".to_owned(),
+        value: options.write_to_bytes()?,
+        ..Any::default()
+    }))
+}
+
+fn leave_running(run: &mut Run) -> Result<()> {
+    run.running(LOOP)?;
+    let path = images(run);
+    let _ = run.checkpoint(&path, options(false)?);
+    run.until_status("", "RUNNING")?;
+    let _ = run.state("");
+    let there = run
+        .shim
+        .host()
+        .path(format!("{path}/inventory.img"))
+        .exists();
+    run.notes.add("images", there.to_string());
+    Ok(())
+}
+
+fn exit(run: &mut Run) -> Result<()> {
+    run.running(LOOP)?;
+    let path = images(run);
+    let _ = run.checkpoint(&path, options(true)?);
+    let _ = run.wait("");
+    let _ = run.state("");
+    let _ = run.resume();
+    let _ = run.delete("");
+    Ok(())
+}
+
+/// As ctr does it.
+fn paused(run: &mut Run) -> Result<()> {
+    run.running(LOOP)?;
+    let path = images(run);
+    let _ = run.pause();
+    let _ = run.checkpoint(&path, options(false)?);
+    let _ = run.state("");
+    let _ = run.resume();
+    let _ = run.state("");
+    Ok(())
+}
+
+/// The container as it was a moment ago.
+fn come_back(run: &mut Run, line: &str) -> Result<()> {
+    run.running(line)?;
+    let path = images(run);
+    let _ = run.checkpoint(&path, options(true)?);
+    run.finish();
+    let request = CreateTaskRequest {
+        checkpoint: path,
+        ..run.create_request()
+    };
+    let _ = run.create_as(&request);
+    Ok(())
+}
+
+fn restored(run: &mut Run) -> Result<()> {
+    come_back(run, LOOP)?;
+    let _ = run.state("");
+    let _ = run.start("");
+    let _ = run.state("");
+    let _ = run.connect();
+    let _ = run.pause();
+    let _ = run.resume();
+    Ok(())
+}
+
+fn exec_in_restored(run: &mut Run) -> Result<()> {
+    come_back(run, LOOP)?;
+    let _ = run.start("");
+    run.whole_exec("e", "exit 35");
+    Ok(())
+}
+
+fn kill_restored(run: &mut Run) -> Result<()> {
+    let line = "trap 'exit 36' TERM; while :; do sleep 0.1; done";
+    come_back(run, line)?;
+    let _ = run.start("");
+    let _ = run.kill("", 15);
+    run.finish();
+    Ok(())
+}
+
+/// It has no process yet.
+fn before_start(run: &mut Run) -> Result<()> {
+    come_back(run, LOOP)?;
+    let _ = run.pids();
+    let _ = run.pause();
+    let _ = run.resume();
+    let _ = run.exec("e", "exit 0");
+    let _ = run.kill("", 9);
+    let _ = run.checkpoint("/srv/no-such", options(false)?);
+    let _ = run.delete("");
+    let _ = run.state("");
+    Ok(())
+}
+
+fn created(run: &mut Run) -> Result<()> {
+    run.created(LOOP)?;
+    let path = images(run);
+    let _ = run.checkpoint(&path, options(false)?);
+    let _ = run.state("");
+    Ok(())
+}
+
+fn ended(run: &mut Run) -> Result<()> {
+    run.running("exit 0")?;
+    let _ = run.wait("");
+    let path = images(run);
+    let _ = run.checkpoint(&path, options(false)?);
+    let _ = run.delete("");
+    Ok(())
+}
+
+fn no_path(run: &mut Run) -> Result<()> {
+    run.running(LOOP)?;
+    let _ = run.checkpoint("", options(false)?);
+    let _ = run.state("");
+    Ok(())
+}
+
+fn wrong_options(run: &mut Run) -> Result<()> {
+    run.running(LOOP)?;
+    let path = images(run);
+    for (type_url, value) in [
+        ("containerd.events.TaskExit", vec![]),
+        ("containerd.runc.v1.CheckpointOptions", vec![0xff, 0xff]),
+    ] {
+        let options = MessageField::some(Any {
+            type_url: type_url.to_owned(),
+            value,
+            ..Any::default()
+        });
+        let _ = run.checkpoint(&path, options);
+    }
+    let _ = run.state("");
+    Ok(())
+}
+
+fn from_images(run: &mut Run) -> Result<()> {
+    run.shell(LOOP)?;
+    run.shim.start(b"")?;
+    let request = CreateTaskRequest {
+        checkpoint: images(run),
+        ..run.create_request()
+    };
+    let _ = run.create_as(&request);
+    let _ = run.start("");
+    let _ = run.delete("");
+    Ok(())
+}
+
+fn no_images(run: &mut Run) -> Result<()> {
+    from_images(run)
+}
+
+fn empty_images(run: &mut Run) -> Result<()> {
+    let path = images(run);
+    run.shim.host().command("mkdir").arg(&path).check()?;
+    from_images(run)
+}
