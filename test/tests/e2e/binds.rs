@@ -22,6 +22,7 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     Scenario::new("binds::nested", nested).runtimes(REMAP),
     Scenario::new("binds::whole_and_part", whole_and_part).runtimes(REMAP),
     Scenario::new("binds::along", along::nested).runtimes(REMAP),
+    Scenario::new("binds::options", along::options).runtimes(REMAP),
     Scenario::new("binds::propagated", along::propagated).runtimes(STOCK_AND_REMAP),
     Scenario::new("binds::stays_the_hosts", along::stays_the_hosts).runtimes(STOCK_AND_REMAP),
     Scenario::new("binds::covered", odd::covered).runtimes(REMAP),

@@ -46,6 +46,32 @@ pub(super) fn nested(context: &Context) -> Result<()> {
     context.ctr_on_b().remove(ID)
 }
 
+/// A tmpfs of which the root is not as new ones are, with a part of it and a single file of that bound
+/// beside it.
+pub(super) fn options(context: &Context) -> Result<()> {
+    const ON_A: &str = "mount -o remount,noexec,nosuid,size=4m . && chown 1000:1000 . && chmod 1750 . && \
+                        mkdir sub && echo conf >sub/conf";
+    const WORKLOAD: &str = "exec 3<>/conf; echo more >&3; exec 4<>/sub/conf; touch /ready; \
+                            while :; do sleep 0.1; done";
+    const LOOK: &str = "stat -c '%a %u:%g' /data; cat /data/sub/conf; \
+                        for f in /conf /sub/conf /data/sub/conf /proc/1/fd/4; do \
+                        [ /proc/1/fd/3 -ef $f ] && echo same; done";
+    let (a, b) = (context.a(), context.b());
+    let _mounts = [
+        Mounts::make(a, "private", ON_A)?,
+        Mounts::make(b, "private", "mkdir sub && echo other >sub/conf")?,
+    ];
+    let run = context
+        .ctr()
+        .run(context.runtime(), BUSYBOX_IMAGE, ID)
+        .bind(DIR, "/data")
+        .bind(&format!("{DIR}/sub"), "/sub")
+        .bind(&format!("{DIR}/sub/conf"), "/conf");
+    let expected = "1750 1000:1000\nmore\nsame\nsame\nsame\nsame";
+    moves(context, run.shell(WORKLOAD), LOOK, expected)?;
+    context.ctr_on_b().remove(ID)
+}
+
 /// A host's mount that comes after the container's start, by propagation: files on it go along, and
 /// later ones come to the restored container, too.
 pub(super) fn propagated(context: &Context) -> Result<()> {
