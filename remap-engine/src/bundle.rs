@@ -20,8 +20,6 @@ pub struct BundleMount {
     pub destination: PathBuf,
     /// The host path that is bound there, if it is a bind mount.
     pub bind_source: Option<PathBuf>,
-    /// Whether the mounts below the source come along (`rbind`).
-    pub recursive: bool,
 }
 
 /// A bundle directory and what was read from its `config.json`.
@@ -216,7 +214,6 @@ fn bundle_mount(mount: &oci_spec::runtime::Mount) -> BundleMount {
     BundleMount {
         destination: clean(mount.destination()),
         bind_source: mount.source().clone().filter(|_| is_bind),
-        recursive: has("rbind"),
     }
 }
 
@@ -247,9 +244,8 @@ mod tests {
         );
         let shm = bundle.bind_at(Path::new("/dev/shm")).unwrap();
         assert_eq!(shm.bind_source.as_deref(), Some(Path::new("/run/a")));
-        assert!(shm.recursive);
         assert!(bundle.bind_at(Path::new("/tmp")).is_none());
-        assert!(!bundle.bind_at(Path::new("/x")).unwrap().recursive);
+        assert!(bundle.bind_at(Path::new("/x")).is_some());
         assert_eq!(bundle.annotations["a"], "b");
     }
 

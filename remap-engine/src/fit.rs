@@ -246,7 +246,6 @@ mod tests {
                 .map(|(destination, source)| crate::bundle::BundleMount {
                     destination: destination.into(),
                     bind_source: Some(source.into()),
-                    recursive: true,
                 })
                 .collect(),
             annotations: Default::default(),
@@ -274,7 +273,6 @@ mod tests {
                 .map(|(destination, source)| crate::bundle::BundleMount {
                     destination: destination.into(),
                     bind_source: Some(source),
-                    recursive: true,
                 })
                 .into(),
             annotations: Default::default(),

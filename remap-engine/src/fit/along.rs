@@ -51,7 +51,6 @@ mod tests {
             mounts: vec![BundleMount {
                 destination: "/data".into(),
                 bind_source: Some(dir.path().to_owned()),
-                recursive: true,
             }],
             annotations: Default::default(),
         };

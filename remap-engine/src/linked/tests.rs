@@ -47,7 +47,6 @@ impl Ground {
             mounts: vec![BundleMount {
                 destination: "/vol".into(),
                 bind_source: Some(self.volume.path().to_owned()),
-                recursive: true,
             }],
             annotations: Default::default(),
         };

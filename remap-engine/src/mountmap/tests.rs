@@ -30,11 +30,10 @@ const MOUNTINFO: &[u8] = b"\
 32 10 0:61 / /x rw - tmpfs tmpfs rw
 ";
 
-fn bind(destination: &str, source: &str, recursive: bool) -> BundleMount {
+fn bind(destination: &str, source: &str) -> BundleMount {
     BundleMount {
         destination: destination.into(),
         bind_source: Some(source.into()),
-        recursive,
     }
 }
 
@@ -64,30 +63,27 @@ fn bundle() -> Bundle {
             BundleMount {
                 destination: "/dev".into(),
                 bind_source: None,
-                recursive: false,
             },
-            bind("/dev/shm", "/run/shm/a", false),
+            bind("/dev/shm", "/run/shm/a"),
             BundleMount {
                 destination: "/stack".into(),
                 bind_source: None,
-                recursive: false,
             },
-            bind("/stack", "/run/stack", false),
-            bind("/covered", "/run/covered", false),
-            bind("/var/run/app", "/srv/app", false),
-            bind("/not-mounted", "/srv/none", false),
-            bind("/cg", "/srv/cg", false),
-            bind("/x/y", "/srv/y", false),
-            bind("/twice", "/srv/one", false),
-            bind("/twice", "/srv/two", false),
-            bind("/data", "/srv/data", true),
-            bind("/secrets", "/run/secrets", true),
-            bind("/x.sock", "/run/x.sock", true),
-            bind("/share", "/mnt/share", true),
+            bind("/stack", "/run/stack"),
+            bind("/covered", "/run/covered"),
+            bind("/var/run/app", "/srv/app"),
+            bind("/not-mounted", "/srv/none"),
+            bind("/cg", "/srv/cg"),
+            bind("/x/y", "/srv/y"),
+            bind("/twice", "/srv/one"),
+            bind("/twice", "/srv/two"),
+            bind("/data", "/srv/data"),
+            bind("/secrets", "/run/secrets"),
+            bind("/x.sock", "/run/x.sock"),
+            bind("/share", "/mnt/share"),
             bind(
                 "/token",
                 "/var/lib/kubelet/pods/u/volumes/kubernetes.io~projected/t",
-                true,
             ),
         ],
         annotations: Default::default(),

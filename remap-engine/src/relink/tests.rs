@@ -32,7 +32,6 @@ impl Ground {
             mounts: vec![BundleMount {
                 destination: "/dev/shm".into(),
                 bind_source: Some(self.target.path().into()),
-                recursive: true,
             }],
             annotations: Default::default(),
         };
