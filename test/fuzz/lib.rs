@@ -1,5 +1,7 @@
 //! What fuzz targets share.
 
+pub mod json;
+
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 

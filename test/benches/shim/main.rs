@@ -32,8 +32,8 @@ fn main() -> Result<()> {
             .try_for_each(|flavour| bench(flavour, &PARTS)),
         ["trixie"] => bench(Flavour::Trixie, &PARTS),
         ["forky"] => bench(Flavour::Forky, &PARTS),
-        ["trixie", part] if PARTS.contains(&part) => bench(Flavour::Trixie, &[part]),
-        ["forky", part] if PARTS.contains(&part) => bench(Flavour::Forky, &[part]),
+        ["trixie", part] if PARTS.contains(part) => bench(Flavour::Trixie, &[part]),
+        ["forky", part] if PARTS.contains(part) => bench(Flavour::Forky, &[part]),
         other => bail!("unknown arguments: {}", other.join(" ")),
     }
 }

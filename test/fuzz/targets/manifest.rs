@@ -1,12 +1,16 @@
 //! Any text as `remap-manifest.json`.
 #![no_main]
 
-use libfuzzer_sys::fuzz_target;
+use libfuzzer_sys::{fuzz_mutator, fuzz_target};
 use remap_engine::manifest::{Damage, FILE_NAME, Manifest, ManifestError};
 use remap_fuzz::scratch;
 
 /// What is in the file `a` of the directory.
 const CONTENTS: &[u8] = b"contents";
+
+fuzz_mutator!(|data: &mut [u8], size: usize, max_size: usize, seed: u32| {
+    remap_fuzz::json::mutate(data, size, max_size, seed)
+});
 
 fuzz_target!(|data: &[u8]| {
     let parent = scratch();

@@ -1,9 +1,13 @@
 //! Any text as `remap-plan.json`.
 #![no_main]
 
-use libfuzzer_sys::fuzz_target;
+use libfuzzer_sys::{fuzz_mutator, fuzz_target};
 use remap_engine::intent::Intent;
-use remap_engine::plan::RemapPlan;
+use remap_engine::plan::{Decision, RemapPlan};
+
+fuzz_mutator!(|data: &mut [u8], size: usize, max_size: usize, seed: u32| {
+    remap_fuzz::json::mutate(data, size, max_size, seed)
+});
 
 fuzz_target!(|data: &[u8]| {
     let Ok(plan) = serde_json::from_slice::<RemapPlan>(data) else {
@@ -15,7 +19,8 @@ fuzz_target!(|data: &[u8]| {
             ..Intent::default()
         };
         for refusal in plan.refusals(&intent) {
-            assert!(!refusal.what.is_empty() && !refusal.remedy.is_empty());
+            assert!(!refusal.what.is_empty());
+            assert!(!refusal.remedy.is_empty() || has_no_remedy(&plan));
         }
         let _ = plan.warnings(&intent);
     }
@@ -24,3 +29,11 @@ fuzz_target!(|data: &[u8]| {
     let again: RemapPlan = serde_json::from_slice(&text).expect("what was written can be read");
     assert_eq!(again, plan);
 });
+
+/// Whether the plan itself has a remedy that says nothing.
+fn has_no_remedy(plan: &RemapPlan) -> bool {
+    plan.files.iter().any(|file| match &file.decision {
+        Decision::Unsupported { remedy, .. } => remedy.is_empty(),
+        _ => false,
+    })
+}
