@@ -9,7 +9,7 @@
 //! | fit | finds the place of each mount's contents and of what came along with binds, and whether [others](crate::together) wait there; waits for the [locks](crate::tmpfs_lock) of its tmpfs | changes nothing | |
 //! | fit | finds the place of each name of a ghost, and that it is free | changes nothing | |
 //! | populate | stashes the old contents, puts in the new ones | [`Populated::rollback`](crate::carry::Populated::rollback) | by its journal ([`recover`]) |
-//! | populate | makes the names `link_remap.N` that nothing brings ([`crate::linked`]) | [`Changes`] removes them | by their journal ([`recover`]) |
+//! | populate | makes the names `link_remap.N` that nothing brings ([`crate::linked`]) | they are removed | by their journal ([`recover`]) |
 //! | restore | CRIU brings the tasks back; held, it waits until ghosts have their names | [`HalfRestored`](crate::half_restored::HalfRestored) ends them, and the runtime forgets the container; [`Relink::rollback`] removes the names | by their notes ([`end_tasks`], [`recover`]) |
 //! | commit | gives up the old contents | is not undone: the tasks run | the bundle goes, and the stash with it |
 
