@@ -76,23 +76,12 @@ fn places(measured: &MeasuredMount) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::mountinfo::Device;
     use crate::mountmap::{Mount, MountClass};
 
     fn measured(destination: &str, limit_bytes: Option<u64>, sizes: &[u64]) -> MeasuredMount {
         let mount = Mount {
-            destination: destination.into(),
-            id: 1,
-            device: Device { major: 0, minor: 9 },
-            root: "/".into(),
-            fs_type: "tmpfs".into(),
-            fs_options: String::new(),
-            asked_for: None,
-            along: false,
-            upon_bind: false,
-            source: None,
-            class: MountClass::ExternalTmpfsPrivate,
             policy: limit_bytes.map(|_| MountPolicy::Carry { limit_bytes }),
+            ..Mount::tmpfs(1, destination, MountClass::ExternalTmpfsPrivate)
         };
         MeasuredMount {
             mounts: vec![mount],

@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::criu::config::ExternalMount;
-use crate::mountinfo::Device;
+use crate::mountinfo::{Device, MountEntry};
 use crate::ownership::OtherUser;
 use crate::policy::MountPolicy;
 use crate::process::FileUse;
@@ -111,6 +111,25 @@ pub struct Mount {
 }
 
 impl Mount {
+    /// One of the container's own, as its mountinfo has it.
+    #[must_use]
+    pub fn internal(entry: &MountEntry) -> Self {
+        Self {
+            destination: entry.mount_point.clone(),
+            id: entry.id,
+            device: entry.device,
+            root: entry.root.clone(),
+            fs_type: entry.fs_type.clone(),
+            fs_options: entry.super_options.clone(),
+            asked_for: None,
+            source: None,
+            class: MountClass::Internal,
+            policy: None,
+            along: false,
+            upon_bind: false,
+        }
+    }
+
     /// Whether CRIU leaves its contents alone.
     #[must_use]
     pub fn is_external(&self) -> bool {
@@ -228,6 +247,27 @@ impl MountMap {
     /// Mounts whose contents go into the checkpoint.
     pub fn carried(&self) -> impl Iterator<Item = &Mount> {
         self.mounts.iter().filter(|mount| mount.is_carried())
+    }
+}
+
+#[cfg(test)]
+impl Mount {
+    /// A whole tmpfs with an id of its own and the device 0:9.
+    pub(crate) fn tmpfs(id: u64, destination: &str, class: MountClass) -> Self {
+        Self {
+            destination: destination.into(),
+            id,
+            device: Device { major: 0, minor: 9 },
+            root: "/".into(),
+            fs_type: "tmpfs".into(),
+            fs_options: String::new(),
+            asked_for: None,
+            source: None,
+            class,
+            policy: None,
+            along: false,
+            upon_bind: false,
+        }
     }
 }
 

@@ -151,31 +151,13 @@ fn name_on<'p>(mount: &Mount, path: &'p Path) -> Option<&'p Path> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::mountinfo::Device;
     use crate::mountmap::EphemeralReason;
     use crate::policy::MountPolicy;
-
-    fn mount(id: u64, destination: &str, class: MountClass) -> Mount {
-        Mount {
-            destination: destination.into(),
-            id,
-            device: Device { major: 0, minor: 9 },
-            root: "/".into(),
-            fs_type: "tmpfs".into(),
-            fs_options: String::new(),
-            asked_for: None,
-            along: false,
-            upon_bind: false,
-            source: None,
-            class,
-            policy: None,
-        }
-    }
 
     #[test]
     fn where_ghosts_are_wanted_all_but_the_mount_point_are_ghosts() {
         let on_ghosted = |path: &str, remap| {
-            let mut mount = mount(2, "/dev/shm", MountClass::ExternalTmpfsPrivate);
+            let mut mount = Mount::tmpfs(2, "/dev/shm", MountClass::ExternalTmpfsPrivate);
             mount.policy = Some(MountPolicy::Ghost);
             let map = MountMap {
                 mounts: vec![mount],
@@ -200,9 +182,9 @@ mod tests {
         let reason = EphemeralReason::NotTmpfs;
         let map = MountMap {
             mounts: vec![
-                mount(1, "/", MountClass::Internal),
-                mount(2, "/dev/shm", MountClass::ExternalTmpfsPrivate),
-                mount(3, "/data", MountClass::ExternalEphemeral { reason }),
+                Mount::tmpfs(1, "/", MountClass::Internal),
+                Mount::tmpfs(2, "/dev/shm", MountClass::ExternalTmpfsPrivate),
+                Mount::tmpfs(3, "/data", MountClass::ExternalEphemeral { reason }),
             ],
         };
         let names = ["", "named", "link_remap.4"].map(PathBuf::from);
@@ -252,7 +234,7 @@ mod tests {
     #[test]
     fn a_mount_that_is_to_be_ignored_is_not_our_business() {
         let reason = EphemeralReason::Ignored;
-        let mut mount = mount(3, "/data", MountClass::ExternalEphemeral { reason });
+        let mut mount = Mount::tmpfs(3, "/data", MountClass::ExternalEphemeral { reason });
         let file = DumpedFile {
             id: 4,
             path: "data/x (deleted)".into(),
@@ -274,9 +256,9 @@ mod tests {
             mounts: vec![
                 Mount {
                     fs_type: "overlay".into(),
-                    ..mount(1, "/", MountClass::Internal)
+                    ..Mount::tmpfs(1, "/", MountClass::Internal)
                 },
-                mount(3, "/data", MountClass::ExternalEphemeral { reason }),
+                Mount::tmpfs(3, "/data", MountClass::ExternalEphemeral { reason }),
             ],
         };
         let link = |destination: &str, link: &str| LinkedFile {
@@ -305,7 +287,7 @@ mod tests {
 
     #[test]
     fn a_name_of_criu_that_nothing_brings_is_reported() {
-        let mut root = mount(1, "/", MountClass::Internal);
+        let mut root = Mount::tmpfs(1, "/", MountClass::Internal);
         let check = |root: &Mount| {
             let file = DumpedFile {
                 id: 4,

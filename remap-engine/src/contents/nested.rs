@@ -31,6 +31,7 @@ mod tests {
     use super::super::{CarriedMounts, Uncovered, names};
     use super::*;
     use crate::mountinfo::Device;
+    use crate::mountmap::MountClass;
     use std::fs::File;
 
     #[test]
@@ -43,21 +44,13 @@ mod tests {
             let source = dir.path().join(below);
             let dev = std::os::unix::fs::MetadataExt::dev(&std::fs::metadata(&source).unwrap());
             let mount = Mount {
-                destination: format!("/{id}").into(),
-                id,
                 device: Device {
                     major: rustix::fs::major(dev),
                     minor: rustix::fs::minor(dev),
                 },
                 root: Path::new("/root").join(below),
-                fs_type: "tmpfs".into(),
-                fs_options: String::new(),
-                asked_for: None,
-                along: false,
-                upon_bind: false,
                 source: Some(source.clone()),
-                policy: None,
-                class: crate::mountmap::MountClass::ExternalTmpfsPrivate,
+                ..Mount::tmpfs(id, &format!("/{id}"), MountClass::ExternalTmpfsPrivate)
             };
             let fd = File::open(&source).unwrap().into();
             CarriedMount {

@@ -62,7 +62,6 @@ impl CapturedMount {
 mod tests {
     use super::*;
     use crate::carry;
-    use crate::mountinfo::Device;
     use crate::mountmap::MountClass;
     use std::fs::File;
     use std::os::fd::AsFd;
@@ -76,18 +75,8 @@ mod tests {
             drop(UnixListener::bind(dir.path().join(name)).unwrap());
         }
         let mount = |destination: &str, root: &str| Mount {
-            destination: destination.into(),
-            id: 1,
-            device: Device { major: 0, minor: 9 },
             root: root.into(),
-            fs_type: "tmpfs".into(),
-            fs_options: String::new(),
-            asked_for: None,
-            source: None,
-            policy: None,
-            class: MountClass::ExternalTmpfsPrivate,
-            along: false,
-            upon_bind: false,
+            ..Mount::tmpfs(1, destination, MountClass::ExternalTmpfsPrivate)
         };
         let mounts = vec![mount("/all", "/"), mount("/part", "/in")];
         let root = File::open(dir.path()).unwrap();

@@ -70,18 +70,12 @@ impl MountMap {
                 let upon_bind = bind.is_none() && is_upon_a_bind(&placed, mountinfo, entry);
                 let (asked_for, source) = bind.map(|bind| (bind.destination, bind.source)).unzip();
                 Mount {
-                    destination: entry.mount_point.clone(),
-                    id: entry.id,
-                    device: entry.device,
-                    root: entry.root.clone(),
-                    fs_type: entry.fs_type.clone(),
-                    fs_options: entry.super_options.clone(),
                     asked_for,
                     source,
                     class,
-                    policy: None,
                     along,
                     upon_bind,
+                    ..Mount::internal(entry)
                 }
             })
             .collect();

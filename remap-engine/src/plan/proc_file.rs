@@ -63,18 +63,9 @@ mod tests {
 
     fn decide_as(file: ProcFile, class: MountClass) -> Option<Decision> {
         let mount = Mount {
-            destination: "/proc".into(),
-            id: 5,
             device: Device { major: 0, minor: 5 },
-            root: "/".into(),
             fs_type: "proc".into(),
-            fs_options: String::new(),
-            asked_for: None,
-            along: false,
-            upon_bind: false,
-            source: None,
-            policy: None,
-            class,
+            ..Mount::tmpfs(5, "/proc", class)
         };
         decide(&file, &mount)
     }

@@ -19,18 +19,9 @@ const MEMFD_MOUNT: u64 = 7;
 
 fn mount(id: u64, destination: &str, fs_type: &str, class: MountClass) -> Mount {
     Mount {
-        destination: destination.into(),
-        id,
         device: device(id),
-        root: "/".into(),
         fs_type: fs_type.into(),
-        fs_options: String::new(),
-        asked_for: None,
-        along: false,
-        upon_bind: false,
-        source: None,
-        class,
-        policy: None,
+        ..Mount::tmpfs(id, destination, class)
     }
 }
 

@@ -117,18 +117,9 @@ mod tests {
 
     fn plan(class: MountClass, decisions: &[Decision]) -> RemapPlan {
         let mount = Mount {
-            destination: "/data".into(),
-            id: 1,
             device: DEVICE,
-            root: "/".into(),
             fs_type: "ext4".into(),
-            fs_options: String::new(),
-            asked_for: None,
-            along: false,
-            upon_bind: false,
-            source: None,
-            class,
-            policy: None,
+            ..Mount::tmpfs(1, "/data", class)
         };
         let file = |(inode, decision): (u64, &Decision)| FilePlan {
             device: DEVICE,

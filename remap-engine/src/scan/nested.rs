@@ -8,7 +8,7 @@ use std::path::Path;
 use super::viewers::Viewers;
 use super::{DeletedNames, NameState};
 use crate::mountinfo::MountEntry;
-use crate::mountmap::{Mount, MountClass, MountMap};
+use crate::mountmap::{Mount, MountMap};
 use crate::process::FileUse;
 
 /// Has each use by way of a mount that init does not see count as one by init's mount of the same
@@ -37,7 +37,7 @@ pub(super) fn adopt(
         };
         match counterpart(map, entry) {
             Some(mount) => one.mount_id = mount.id,
-            None => own.push(internal(entry)),
+            None => own.push(Mount::internal(entry)),
         }
     }
     own
@@ -89,28 +89,11 @@ fn counterpart<'m>(map: &'m MountMap, entry: &MountEntry) -> Option<&'m Mount> {
     })
 }
 
-fn internal(entry: &MountEntry) -> Mount {
-    Mount {
-        destination: entry.mount_point.clone(),
-        id: entry.id,
-        device: entry.device,
-        root: entry.root.clone(),
-        fs_type: entry.fs_type.clone(),
-        fs_options: entry.super_options.clone(),
-        asked_for: None,
-        along: false,
-        upon_bind: false,
-        source: None,
-        policy: None,
-        class: MountClass::Internal,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::mountinfo;
-    use crate::mountmap::EphemeralReason;
+    use crate::mountmap::{EphemeralReason, MountClass};
 
     #[test]
     fn another_way_to_an_external_mount_is_that_mount() {
@@ -120,7 +103,7 @@ mod tests {
                       7 1 8:1 /v/w /w rw - ext4 e rw\n8 1 8:1 /v/x /x rw - ext4 e rw\n";
         let mounts = mountinfo::parse(mounts.as_bytes()).unwrap();
         let mut map = MountMap {
-            mounts: mounts.iter().map(internal).collect(),
+            mounts: mounts.iter().map(Mount::internal).collect(),
         };
         let ephemeral = |reason| MountClass::ExternalEphemeral { reason };
         map.mounts[1].class = MountClass::ExternalTmpfsPrivate;
@@ -139,7 +122,7 @@ mod tests {
             "1 0 0:1 / / rw - overlay o rw\n2 1 0:2 /a /a rw - tmpfs t rw\n3 1 0:2 / /whole rw - tmpfs t rw\n",
         );
         let map = MountMap {
-            mounts: mounts.iter().map(internal).collect(),
+            mounts: mounts.iter().map(Mount::internal).collect(),
         };
         let found = |line: &str| {
             let entry = entries(line).remove(0);

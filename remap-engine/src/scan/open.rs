@@ -80,18 +80,10 @@ mod tests {
         let stat = look(&fd).unwrap();
         let shown = host.by_id(stat.stx_mnt_id).unwrap();
         let mut mount = Mount {
-            destination: "/nonexistent".into(),
-            id: u64::MAX,
             device: device_of(&stat),
             root: place_on(shown, dir.path()).unwrap(),
-            fs_type: "tmpfs".into(),
-            fs_options: String::new(),
-            asked_for: None,
             source: Some(dir.path().to_owned()),
-            policy: None,
-            class: MountClass::ExternalTmpfsPrivate,
-            along: false,
-            upon_bind: false,
+            ..Mount::tmpfs(u64::MAX, "/nonexistent", MountClass::ExternalTmpfsPrivate)
         };
         let own = Process::pin(i32::try_from(std::process::id()).unwrap()).unwrap();
         let found = open_mount_with(&own, &host, &mount).unwrap();

@@ -2,18 +2,9 @@ use super::*;
 
 fn mount(fs_type: &str, fs_options: &str) -> Mount {
     Mount {
-        destination: "/".into(),
-        id: 1,
-        device: Device { major: 0, minor: 9 },
-        root: "/".into(),
         fs_type: fs_type.into(),
         fs_options: fs_options.into(),
-        asked_for: None,
-        along: false,
-        upon_bind: false,
-        source: None,
-        policy: None,
-        class: MountClass::Internal,
+        ..Mount::tmpfs(1, "/", MountClass::Internal)
     }
 }
 

@@ -7,20 +7,7 @@ use crate::process::UseKind;
 
 fn plan(class: MountClass, value: &str) -> (RemapPlan, Intent) {
     let device = Device { major: 0, minor: 9 };
-    let mount = Mount {
-        destination: "/dev/shm".into(),
-        id: 1,
-        device,
-        root: "/".into(),
-        fs_type: "tmpfs".into(),
-        fs_options: String::new(),
-        asked_for: None,
-        along: false,
-        upon_bind: false,
-        source: None,
-        class,
-        policy: None,
-    };
+    let mount = Mount::tmpfs(1, "/dev/shm", class);
     let mut map = MountMap {
         mounts: vec![mount],
     };
