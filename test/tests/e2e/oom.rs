@@ -99,8 +99,8 @@ fn after_restore(context: &Context) -> Result<()> {
     ensure!(before == 0, "an event before there was a reason");
     let hog = ctr.exec("restored", &["sh", "-c", HOG])?;
     ensure!(hog.exit_code() != 0, "{hog:?}");
+    // The kernel may end the init as well, if the hog's memory is not free at once.
     expect(&events, "restored", "/tasks/oom", 1)?;
-    ctr.wait_for("restored", &Status::Running, LIMIT)?;
     events.kill()?;
     ctr.remove("restored")?;
     ctr.remove_image(CHECKPOINT)
