@@ -30,8 +30,9 @@ pub(super) async fn pause(shim: Arc<Shim>, request: PauseRequest) -> Result<Empt
     let permit = container.begin(Op::Pause).await?;
     freezer::freeze(&container).await?;
     container.pause_unseen.store(true, Ordering::SeqCst);
-    permit.commit(Status::Paused);
+    // Whatever happens to it from then on is told after this.
     shim.publisher.publish(events::paused(&container.id));
+    permit.commit(Status::Paused);
     Ok(Empty::new())
 }
 
@@ -60,7 +61,8 @@ pub(super) async fn thaw(shim: &Shim, container: &Container) -> Result<(), TaskE
         action: "resume",
         source,
     })?;
-    permit.commit(Status::Running);
+    // An exit that came meanwhile is told after this.
     shim.publisher.publish(events::resumed(&container.id));
+    permit.commit(Status::Running);
     Ok(())
 }

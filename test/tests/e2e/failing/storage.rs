@@ -60,7 +60,7 @@ const IMAGES: [Case; 9] = [
         "files.img",
         "EIO",
         0,
-        &["phase reconcile", "files.img", "Input/output error"],
+        &["phase capture", "files.img", "Input/output error"],
     ),
     (
         "fsync",
