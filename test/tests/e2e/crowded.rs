@@ -20,7 +20,9 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     })
     .runtimes(REMAP),
     Scenario::new("crowded::own_tmpfs", |context| comes_back(context, None)).runtimes(REMAP),
-    Scenario::new("crowded::stock", stock).runtimes(&[Runtime::Stock]),
+    Scenario::new("crowded::stock", stock)
+        .runtimes(&[Runtime::Stock])
+        .full(),
 ];
 
 const REMAP: &[Runtime] = &[Runtime::Remap];
@@ -31,7 +33,7 @@ const IMAGE: &str = "remap.test/crowd:1";
 const RACE: &str = ".ghost -> : No such file or directory";
 
 /// So often the stock shim may be lucky.
-const ATTEMPTS: usize = 10;
+const ATTEMPTS: usize = 60;
 
 fn start(context: &Context, shm: Option<&Shm>) -> Result<u64> {
     let ctr = context.ctr();

@@ -63,6 +63,8 @@ pub(super) struct Shim<'h> {
     events: Events,
     log: Log,
     client: Option<Client>,
+    /// Its socket, in the host.
+    socket: Option<String>,
 }
 
 impl<'h> Shim<'h> {
@@ -89,6 +91,7 @@ impl<'h> Shim<'h> {
             events,
             log,
             client: None,
+            socket: None,
         };
         let spec = host.command("ctr").args(["oci", "spec"]).check()?;
         let mut spec: Value = serde_json::from_str(&spec.text())?;
@@ -179,7 +182,9 @@ impl<'h> Shim<'h> {
 
     /// Connects to the address that a start has printed.
     pub(super) fn connect(&mut self, address: &str) -> Result<()> {
-        let path = self.host.path(address.trim_start_matches("unix://"));
+        let socket = address.trim_start_matches("unix://");
+        self.socket = Some(socket.to_owned());
+        let path = self.host.path(socket);
         let client = Client::connect(&format!("unix://{}", path.display()));
         self.client = Some(client.with_context(|| format!("no shim at {address}"))?);
         Ok(())
@@ -221,11 +226,11 @@ impl<'h> Shim<'h> {
         wait::until(END, || Ok(self.pids()?.is_empty()))
     }
 
-    /// The pids of serving shims of this container, in the host.
+    /// The pids of serving shims of this program, in the host; that of a group goes by its id.
     pub(super) fn pids(&self) -> Result<Vec<String>> {
         let line = format!(
             "for p in /proc/[0-9]*; do tr '\\0' ' ' <$p/cmdline 2>/dev/null | \
-             grep -q -- '^{} .*-id {ID} ' && echo ${{p#/proc/}}; done; true",
+             grep -q -- '^{} .*-namespace default ' && echo ${{p#/proc/}}; done; true",
             self.program
         );
         let output = self.host.shell(&line)?;
@@ -236,10 +241,21 @@ impl<'h> Shim<'h> {
             .collect())
     }
 
-    /// Removes whatever there still is.
-    pub(super) fn clear(&self) -> Result<()> {
+    /// Kills it, if it is there.
+    pub(super) fn kill(&self) -> Result<()> {
         for pid in self.pids()? {
             self.host.command("kill").args(["-KILL", &pid]).run()?;
+        }
+        ensure!(self.has_ended()?, "a shim outlives its end");
+        Ok(())
+    }
+
+    /// Removes whatever there still is.
+    pub(super) fn clear(&self) -> Result<()> {
+        self.kill()?;
+        if let Some(socket) = &self.socket {
+            // One that was killed, or has died, leaves it.
+            self.host.command("rm").args(["-f", socket]).check()?;
         }
         let dir = &self.dir;
         self.host.shell(&format!(

@@ -81,13 +81,7 @@ fn unknown_action(run: &mut Run) -> Result<()> {
     let output = run.shim.action(&[], "dance", b"")?;
     run.notes
         .add("fails", (output.exit_code() != 0).to_string());
-    for pid in run.shim.pids()? {
-        run.shim
-            .host()
-            .command("kill")
-            .args(["-KILL", &pid])
-            .run()?;
-    }
+    run.shim.kill()?;
     Ok(())
 }
 
@@ -122,14 +116,7 @@ fn socket(run: &mut Run) -> Result<()> {
 /// A shim that was killed has left its socket.
 fn stale_socket(run: &mut Run) -> Result<()> {
     run.shim.start(b"")?;
-    for pid in run.shim.pids()? {
-        run.shim
-            .host()
-            .command("kill")
-            .args(["-KILL", &pid])
-            .check()?;
-    }
-    run.shim.has_ended()?;
+    run.shim.kill()?;
     run.running("exit 2")?;
     run.finish();
     Ok(())
@@ -148,14 +135,7 @@ fn delete_of_nothing(run: &mut Run) -> Result<()> {
 /// What containerd does when a shim has died.
 fn delete_after_kill(run: &mut Run) -> Result<()> {
     run.running("sleep 600")?;
-    for pid in run.shim.pids()? {
-        run.shim
-            .host()
-            .command("kill")
-            .args(["-KILL", &pid])
-            .check()?;
-    }
-    run.shim.has_ended()?;
+    run.shim.kill()?;
     let answer = run.shim.delete_action()?;
     run.notes.add("status", answer.exit_status.to_string());
     run.notes.add("time", super::notes::time(&answer.exited_at));
