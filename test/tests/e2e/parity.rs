@@ -35,9 +35,6 @@ const STOCK: &str = "/usr/bin/containerd-shim-runc-v2";
 /// Ours, beside it.
 const OURS: &str = "/opt/remap/bin/containerd-shim-remap-v2";
 
-/// The cases that every run has.
-const BY_DEFAULT: &str = "parity::create::";
-
 /// How often the stock shim may try to do as ours does.
 const STOCK_ATTEMPTS: u32 = 3;
 
@@ -93,15 +90,12 @@ const CASES: &[&[Case]] = &[
 /// A scenario for each case.
 pub(crate) fn scenarios() -> Vec<Scenario> {
     let all = CASES.iter().copied().flatten();
-    all.map(|case| {
-        let scenario = Scenario::new(case.name, perform).runtimes(&[Runtime::Remap]);
-        if case.name.starts_with(BY_DEFAULT) {
-            scenario
-        } else {
-            scenario.full()
-        }
-    })
-    .collect()
+    let scenario = |case: &Case| {
+        Scenario::new(case.name, perform)
+            .runtimes(&[Runtime::Remap])
+            .full()
+    };
+    all.map(scenario).collect()
 }
 
 /// The case by the scenario's name, `FLAVOUR::NAME::RUNTIME`.
