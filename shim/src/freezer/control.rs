@@ -59,9 +59,7 @@ impl Control {
         }
         tasks
     }
-}
 
-impl Control {
     /// Whether a task, of those that are frozen, waits for a child of vfork(2), as it does until the
     /// child runs its program: CRIU cannot stop such a task.
     pub(super) fn is_in_vfork(&self) -> bool {

@@ -164,7 +164,7 @@ fn stock(context: &Context) -> Result<()> {
         ctr.checkpoint(ID, IMAGE)?;
         ctr.remove(ID)?;
         ensure!(ctr.restore(ID, IMAGE).is_err(), "the restore succeeds");
-        let log = format!("{}/work/restore.log", bundle());
+        let log = format!("{}/{RESTORE_LOG}", bundle());
         let log = context.a().shell(&format!("cat {log}"))?;
         ensure!(
             log.text().contains("/link_remap."),
@@ -370,6 +370,9 @@ fn of_the_image_stock(context: &Context) -> Result<()> {
     );
     ctr.remove(ID)
 }
+
+/// In the bundle, what CRIU has logged of a restore.
+const RESTORE_LOG: &str = "work/restore.log";
 
 /// The bundle of the container.
 fn bundle() -> String {

@@ -172,7 +172,7 @@ fn nested_stock(context: &Context) -> Result<()> {
     ensure!(ctr.restore(ID, IMAGE).is_err(), "the restore succeeds");
     let log = context
         .a()
-        .shell(&format!("cat {}/work/restore.log", bundle()))?;
+        .shell(&format!("cat {}/{RESTORE_LOG}", bundle()))?;
     ensure!(
         log.text().contains("Directory not empty"),
         "it fails by something else:\n{}",
@@ -181,6 +181,9 @@ fn nested_stock(context: &Context) -> Result<()> {
     ctr.remove(ID)?;
     ctr.remove_image(IMAGE)
 }
+
+/// In the bundle, what CRIU has logged of a restore.
+const RESTORE_LOG: &str = "work/restore.log";
 
 /// The bundle of the container.
 fn bundle() -> String {
