@@ -54,17 +54,7 @@ async fn delete_container(
     let permit = container.begin(Op::Delete).await?;
     // The bundle goes with the container, and what a failed roll-back has kept goes with it.
     remap_engine::restore::recover(container.bundle.path()).map_err(TaskError::NotRolledBack)?;
-    match container.runc.run(&Call::Delete { force: false }).await {
-        Ok(_) => {}
-        // A container that was to be restored is nothing that runc knows.
-        Err(error) if error.is_missing_container() => {}
-        Err(source) => {
-            return Err(TaskError::Runc {
-                action: "delete",
-                source,
-            });
-        }
-    }
+    runc_delete(container, permit.before()).await?;
     let pid = container.init.pid();
     if pid == 0 || time::timeout(EXIT, container.init.wait()).await.is_err() {
         container.init.finish(killed());
@@ -82,6 +72,27 @@ async fn delete_container(
     shim.remove(&container.id);
     permit.commit(Status::Deleted);
     Ok((pid, exit))
+}
+
+/// Has runc forget the container. One whose init ended while it was frozen runc takes for paused, and
+/// deletes by force only (`delete.go`): force is slow, so it comes second.
+async fn runc_delete(container: &Container, before: Status) -> Result<(), TaskError> {
+    let delete = async |force| match container.runc.run(&Call::Delete { force }).await {
+        // A container that was to be restored is nothing that runc knows.
+        Err(error) if error.is_missing_container() => Ok(()),
+        result => result.map(drop),
+    };
+    let deleted = match delete(false).await {
+        Err(error) if before == Status::Stopped => {
+            tracing::debug!(id = container.id, %error, "deleted by force");
+            delete(true).await
+        }
+        deleted => deleted,
+    };
+    deleted.map_err(|source| TaskError::Runc {
+        action: "delete",
+        source,
+    })
 }
 
 /// Its pid, and its end unless it never ran.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 use remap_test::ctr::{Run, Status};
 use remap_test::image::BUSYBOX_IMAGE;
-use remap_test::wait;
+use remap_test::{Runtime, wait};
 
 use crate::context::Context;
 use crate::scenario::Scenario;
@@ -19,6 +19,7 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     Scenario::new("lifecycle::kill", kill),
     Scenario::new("lifecycle::terminate", terminate),
     Scenario::new("lifecycle::pause", pause),
+    Scenario::new("lifecycle::ends_frozen", ends_frozen),
     Scenario::new("lifecycle::processes", processes),
     Scenario::new("lifecycle::bind_mount", bind_mount),
     Scenario::new("lifecycle::log_file", log_file),
@@ -170,6 +171,36 @@ fn pause(context: &Context) -> Result<()> {
     ctr.wait_for("pause", &Status::Running, LIMIT)?;
     ensure!(moves(&frozen)?, "the counter stands still after the pause");
     ctr.remove("pause")
+}
+
+/// Init ends while the container is being frozen, as it may before a checkpoint: runc goes on saying
+/// that it is paused. The stock shim never gets rid of it.
+fn ends_frozen(context: &Context) -> Result<()> {
+    let ctr = context.ctr();
+    busybox(context, "frozen").shell("exit 7").start()?;
+    ctr.wait_for("frozen", &Status::Stopped, LIMIT)?;
+    let freezer = |state_1: &str, state_2: &str| {
+        let line = format!(
+            "cd /sys/fs/cgroup && if [ -d freezer ]; then echo {state_1} >freezer/default/frozen/freezer.state; \
+             else echo {state_2} >default/frozen/cgroup.freeze; fi"
+        );
+        context.a().shell(&line).map(drop)
+    };
+    freezer("FROZEN", "1")?;
+    let deleted = ctr.delete_task("frozen");
+    if context.runtime() != Runtime::Stock {
+        ensure!(deleted? == 7);
+        return ctr.delete_container("frozen");
+    }
+    let error = deleted.err().map(|error| error.to_string());
+    ensure!(
+        error
+            .as_ref()
+            .is_some_and(|error| error.contains("that is not stopped: paused")),
+        "the stock shim has learned it: {error:?}"
+    );
+    freezer("THAWED", "0")?;
+    ctr.remove("frozen")
 }
 
 fn processes(context: &Context) -> Result<()> {
