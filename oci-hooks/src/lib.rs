@@ -1,9 +1,9 @@
 //! What CRIU and OCI runtimes call: today the CRIU action script that holds a dump or
-//! a restore.
+//! a restore; and the tracer that a restore calls itself.
 //!
-//! The script is not an executable of its own. CRIU is given a symbolic link, named
+//! These are no executables of their own. CRIU is given a symbolic link, named
 //! [`SCRIPT_NAME`], to the very executable that waits for the call (the shim), and that executable
-//! calls [`run`] when it finds itself called by that name. So there is one file to install, and a
+//! calls [`run_as`] when it finds itself called by that name, or by that of the tracer. So there is one file to install, and a
 //! running shim and its script are of one build even after the installed file was replaced.
 #![forbid(unsafe_code)]
 
@@ -12,6 +12,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use remap_engine::hold::{self, SCRIPT_NAME, Verdict};
+use remap_engine::relock::tracer::{self, TRACER_NAME};
 
 /// Exit code of the script when the dump or restore is to be undone on purpose.
 const EXIT_VETO: u8 = 1;
@@ -19,16 +20,22 @@ const EXIT_VETO: u8 = 1;
 /// Exit code of the script when nobody answered; it is undone, too.
 const EXIT_NO_ANSWER: u8 = 2;
 
-/// Whether a program called by this path is meant to be the script.
+/// Acts as what the program was called as; `None` if it was called by another name than these.
 #[must_use]
-pub fn is_called_as_script(called_as: &OsStr) -> bool {
-    Path::new(called_as).file_name() == Some(OsStr::new(SCRIPT_NAME))
+pub fn run_as(called_as: &OsStr) -> Option<ExitCode> {
+    let name = Path::new(called_as).file_name()?;
+    if name == SCRIPT_NAME {
+        Some(script(called_as))
+    } else if name == TRACER_NAME {
+        Some(tracer::run())
+    } else {
+        None
+    }
 }
 
 /// Acts as CRIU's action script. CRIU takes every exit code but 0 as a veto, after which the dumped
 /// tasks go on, or the restored ones end (criu(8), `--action-script`).
-#[must_use]
-pub fn run(called_as: &OsStr) -> ExitCode {
+fn script(called_as: &OsStr) -> ExitCode {
     match hold::ask(Path::new(called_as)) {
         Ok(Verdict::Release) => ExitCode::SUCCESS,
         Ok(Verdict::Veto) => ExitCode::from(EXIT_VETO),
@@ -47,11 +54,9 @@ mod tests {
 
     #[test]
     fn only_the_last_part_of_the_path_counts() {
-        assert!(is_called_as_script(OsStr::new(
-            "/run/b/remap/hold/remap-hook"
-        )));
-        assert!(!is_called_as_script(OsStr::new(
-            "/opt/remap-hook/containerd-shim-remap-v2"
-        )));
+        // Without a stage that it knows, the script lets CRIU go on.
+        assert!(run_as(OsStr::new("/run/b/remap/hold/remap-hook")).is_some());
+        assert!(run_as(OsStr::new("/opt/remap-hook/containerd-shim-remap-v2")).is_none());
+        assert!(run_as(OsStr::new("")).is_none());
     }
 }

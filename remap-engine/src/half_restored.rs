@@ -214,7 +214,8 @@ fn parent_of(process: &Process) -> Option<i32> {
     fields.split_whitespace().nth(1)?.parse().ok()
 }
 
-fn kill(pid: i32) {
+/// Kills a task, if it lives.
+pub(crate) fn kill(pid: i32) {
     let killed = Pid::from_raw(pid)
         .ok_or(rustix::io::Errno::SRCH)
         .and_then(|pid| pidfd_open(pid, PidfdFlags::empty()))

@@ -1,14 +1,16 @@
-//! Holds CRIU in its `post-dump` stage, and in its `post-restore` stage.
+//! Holds CRIU in its `post-dump` stage, and in its `post-restore` and `pre-resume` stages.
 //!
 //! CRIU's configuration names an action script, which CRIU runs when all images are written, all
 //! tasks are frozen, the network is locked and the `link_remap.N` names exist (`cr_dump_finish`).
 //! The script asks here and waits for the verdict; with exit code 0 CRIU goes on (it kills the
 //! tasks, or lets them run), with another one it undoes the dump. A restore is held in the same way
-//! when all tasks are there and do not run yet (`restore_root_task`), if there is something to do.
+//! when all tasks are there and do not run yet (`restore_root_task`), if there is something to do, and
+//! once more just before it lets them go, when it cares for no exit code any more.
 //!
 //! The script is a symbolic link, in a directory made for this dump, to the executable that waits
 //! here, so that the two are of one build even after an upgrade. It finds the socket beside itself.
-//! CRIU before 4.2 runs each script twice: the second call gets the first one's verdict.
+//! CRIU before 4.2 runs each script twice: the second call gets the first one's verdict. The script
+//! says five bytes, a letter for the stage and the number of the first task, and gets one.
 
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
@@ -22,14 +24,79 @@ use crate::private;
 /// Name of the script; an executable that is called by it acts as the script.
 pub const SCRIPT_NAME: &str = "remap-hook";
 
-/// The stages in which CRIU is held (CRIU `action-scripts.c`): a dump reaches the first of them, a
-/// restore the other.
-const STAGES: [&str; 2] = ["post-dump", "post-restore"];
-
-/// The variable in which CRIU names the stage to the script.
+/// The variables in which CRIU tells the script the stage and the first task (`run_shell_scripts`).
 const STAGE_VARIABLE: &str = "CRTOOLS_SCRIPT_ACTION";
+const INIT_VARIABLE: &str = "CRTOOLS_INIT_PID";
 
 const SOCKET_NAME: &str = "hold.sock";
+
+/// A stage in which CRIU is held (CRIU `action-scripts.c`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stage {
+    /// Of a dump: all images are written.
+    PostDump,
+    /// Of a restore: all tasks are there, within CRIU's own code.
+    PostRestore,
+    /// Of a restore: the tasks have left that code, and are traced.
+    PreResume,
+}
+
+impl Stage {
+    const ALL: [Self; 3] = [Self::PostDump, Self::PostRestore, Self::PreResume];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::PostDump => "post-dump",
+            Self::PostRestore => "post-restore",
+            Self::PreResume => "pre-resume",
+        }
+    }
+
+    fn letter(self) -> u8 {
+        match self {
+            Self::PostDump => b'd',
+            Self::PostRestore => b'r',
+            Self::PreResume => b's',
+        }
+    }
+}
+
+/// What the script says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Call {
+    /// Where CRIU is.
+    pub stage: Stage,
+    /// The first of the tasks, as CRIU sees it; 0 if it does not say.
+    pub init: i32,
+}
+
+impl Call {
+    /// The call that CRIU has made this process for; `None` in another stage.
+    fn of_environment() -> Option<Self> {
+        let stage = std::env::var_os(STAGE_VARIABLE)?;
+        let stage = Stage::ALL.into_iter().find(|one| stage == one.name())?;
+        let init = std::env::var(INIT_VARIABLE).ok();
+        let init = init.and_then(|init| init.parse().ok()).unwrap_or(0);
+        Some(Self { stage, init })
+    }
+
+    /// As the script sends it.
+    pub(crate) fn bytes(self) -> [u8; 5] {
+        let [a, b, c, d] = self.init.to_le_bytes();
+        [self.stage.letter(), a, b, c, d]
+    }
+
+    fn receive(mut stream: &UnixStream) -> io::Result<Self> {
+        let mut bytes = [0; 5];
+        stream.read_exact(&mut bytes)?;
+        let [letter, init @ ..] = bytes;
+        let mut stages = Stage::ALL.into_iter();
+        let stage = stages.find(|stage| stage.letter() == letter);
+        let stage = stage.ok_or(io::ErrorKind::InvalidData)?;
+        let init = i32::from_le_bytes(init);
+        Ok(Self { stage, init })
+    }
+}
 
 /// What the script tells CRIU.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -82,19 +149,18 @@ impl Hold {
 
     /// Serves the scripts until `ended` reports hang-up (its other end was closed).
     ///
-    /// `held` is called once, when CRIU is held for the first time, and decides. Returns its
-    /// verdict, or `None` if no script has got one: CRIU ended before the stage was reached, or
-    /// the script was killed while it waited.
+    /// `held` is called once for each stage, when CRIU is held there for the first time, and decides.
+    /// Returns the last verdict, or `None` if no script has got one: CRIU ended before a stage was
+    /// reached, or the script was killed while it waited.
     ///
     /// # Errors
     /// The socket fails; CRIU then gets no answer, which is a veto.
     pub fn serve(
         &self,
         ended: BorrowedFd<'_>,
-        held: impl FnOnce() -> Verdict,
+        mut held: impl FnMut(Call) -> Verdict,
     ) -> io::Result<Option<Verdict>> {
-        let mut held = Some(held);
-        let mut decided = Verdict::Veto;
+        let mut decided = Vec::new();
         let mut verdict = None;
         loop {
             let mut fds = [
@@ -108,11 +174,14 @@ impl Hold {
             let [asked, done] = fds.map(|fd| fd.any().unwrap_or(false));
             if asked {
                 let (stream, _) = self.listener.accept()?;
-                if let Some(held) = held.take() {
-                    decided = held();
-                }
-                match answer(stream, decided) {
-                    Ok(()) => verdict = Some(decided),
+                let answered = Call::receive(&stream).and_then(|call| {
+                    let earlier = decided.iter().find(|(stage, _)| *stage == call.stage);
+                    let now = earlier.map_or_else(|| held(call), |(_, verdict)| *verdict);
+                    decided.push((call.stage, now));
+                    answer(stream, now).map(|()| now)
+                });
+                match answered {
+                    Ok(now) => verdict = Some(now),
                     Err(error) => tracing::warn!(%error, "the action script went away"),
                 }
             } else if done {
@@ -154,14 +223,15 @@ fn listen(dir: &Path) -> io::Result<UnixListener> {
 /// # Errors
 /// Nobody answers: the caller must exit with a code other than 0.
 pub fn ask(called_as: &Path) -> io::Result<Verdict> {
-    let stage = std::env::var_os(STAGE_VARIABLE);
-    if stage.is_none_or(|stage| STAGES.iter().all(|one| stage != *one)) {
+    let Some(call) = Call::of_environment() else {
         return Ok(Verdict::Release);
-    }
+    };
     let dir = std::fs::File::open(called_as.parent().unwrap_or(Path::new(".")))?;
     let socket = format!("/proc/self/fd/{}/{SOCKET_NAME}", dir.as_raw_fd());
+    let mut stream = UnixStream::connect(socket)?;
+    stream.write_all(&call.bytes())?;
     let mut verdict = [0];
-    UnixStream::connect(socket)?.read_exact(&mut verdict)?;
+    stream.read_exact(&mut verdict)?;
     if verdict == [Verdict::Release.byte()] {
         Ok(Verdict::Release)
     } else {
@@ -173,9 +243,12 @@ pub fn ask(called_as: &Path) -> io::Result<Verdict> {
 mod tests {
     use super::*;
 
-    fn connect(dir: &Path) -> UnixStream {
+    fn connect(dir: &Path, stage: Stage) -> UnixStream {
         let dir = std::fs::File::open(dir).unwrap();
-        UnixStream::connect(format!("/proc/self/fd/{}/{SOCKET_NAME}", dir.as_raw_fd())).unwrap()
+        let socket = format!("/proc/self/fd/{}/{SOCKET_NAME}", dir.as_raw_fd());
+        let mut stream = UnixStream::connect(socket).unwrap();
+        stream.write_all(&Call { stage, init: 7 }.bytes()).unwrap();
+        stream
     }
 
     fn verdict_of(mut stream: UnixStream) -> u8 {
@@ -191,14 +264,15 @@ mod tests {
         let hold = Hold::prepare(&dir, Path::new("/bin/true")).unwrap();
         assert!(hold.script().exists());
         let (ended, end) = nix::unistd::pipe().unwrap();
-        let mut calls = 0;
+        let mut calls = Vec::new();
         let served = std::thread::scope(|scope| {
             scope.spawn(|| {
                 script(&dir);
                 drop(end);
             });
-            hold.serve(ended.as_fd(), || {
-                calls += 1;
+            hold.serve(ended.as_fd(), |call| {
+                calls.push(call.stage);
+                assert_eq!(call.init, 7);
                 // Time for a script to go away.
                 std::thread::sleep(std::time::Duration::from_millis(50));
                 verdict
@@ -206,7 +280,9 @@ mod tests {
         });
         drop(hold);
         assert!(!dir.exists());
-        assert!(calls <= 1);
+        let called = calls.len();
+        calls.dedup();
+        assert_eq!(calls.len(), called);
         served.unwrap()
     }
 
@@ -214,8 +290,9 @@ mod tests {
     fn a_second_call_gets_the_verdict_of_the_first() {
         for verdict in [Verdict::Release, Verdict::Veto] {
             let served = serve(verdict, |dir| {
-                assert_eq!(verdict_of(connect(dir)), verdict.byte());
-                assert_eq!(verdict_of(connect(dir)), verdict.byte());
+                for stage in [Stage::PostRestore, Stage::PostRestore, Stage::PreResume] {
+                    assert_eq!(verdict_of(connect(dir, stage)), verdict.byte());
+                }
             });
             assert_eq!(served, Some(verdict));
         }
@@ -228,7 +305,7 @@ mod tests {
 
     #[test]
     fn a_script_that_goes_away_has_no_verdict() {
-        let served = serve(Verdict::Release, |dir| drop(connect(dir)));
+        let served = serve(Verdict::Release, |dir| drop(connect(dir, Stage::PostDump)));
         assert_eq!(served, None);
     }
 

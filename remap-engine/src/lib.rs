@@ -33,6 +33,7 @@ pub mod private;
 pub mod process;
 pub mod reconcile;
 pub mod relink;
+pub mod relock;
 pub mod restore;
 pub mod scan;
 pub mod sockets;

@@ -10,14 +10,14 @@
 //! | fit | finds the place of each name of a ghost, and that it is free | changes nothing | |
 //! | populate | stashes the old contents, puts in the new ones | [`Populated::rollback`](crate::carry::Populated::rollback) | by its journal ([`recover`]) |
 //! | populate | makes the names `link_remap.N` that nothing brings ([`crate::linked`]) | they are removed | by their journal ([`recover`]) |
-//! | restore | CRIU brings the tasks back; held, it waits until ghosts have their names | [`HalfRestored`](crate::half_restored::HalfRestored) ends them, and the runtime forgets the container; [`Relink::rollback`] removes the names | by their notes ([`end_tasks`], [`recover`]) |
+//! | restore | CRIU brings the tasks back; held, it waits until ghosts have their names; then the tasks take the [locks](crate::relock) that CRIU loses | [`HalfRestored`](crate::half_restored::HalfRestored) ends them, and the runtime forgets the container; [`Relink::rollback`] removes the names | by their notes ([`end_tasks`], [`recover`]) |
 //! | commit | gives up the old contents | is not undone: the tasks run | the bundle goes, and the stash with it |
 
 mod changes;
 mod checked;
 mod companions;
 mod config;
-mod names;
+mod held;
 mod populate;
 mod recover;
 mod tasks;
@@ -61,6 +61,19 @@ pub trait Restorer: Sync {
     /// # Errors
     /// CRIU failed, or the runtime; tasks that are left are the engine's concern.
     fn restore(&self, options: Option<&DumpOptions>) -> Result<(), BoxError>;
+
+    /// Has the processes of the container, first init, which CRIU traces, freeze as soon as it lets
+    /// them go. CRIU itself, which the runtime has put into their control group, is not frozen.
+    ///
+    /// # Errors
+    /// They will run.
+    fn freeze(&self, processes: &[i32]) -> Result<(), BoxError>;
+
+    /// Lets the container whose init is `init` run.
+    ///
+    /// # Errors
+    /// It is still frozen, or gone.
+    fn thaw(&self, init: i32) -> Result<(), BoxError>;
 
     /// Kills the runtime that restores, if it still runs, so that [`Restorer::restore`] returns.
     /// CRIU is the engine's concern.

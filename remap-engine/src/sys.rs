@@ -95,6 +95,38 @@ pub(crate) fn ask_for_limit(process: i32) -> io::Result<()> {
     Ok(())
 }
 
+/// `PTRACE_GETSIGMASK` and `PTRACE_SETSIGMASK` of linux/ptrace.h.
+const PTRACE_GETSIGMASK: libc::c_uint = 0x420a;
+const PTRACE_SETSIGMASK: libc::c_uint = 0x420b;
+
+/// The signals that a traced and stopped task blocks (ptrace(2)).
+///
+/// # Errors
+/// The task is not stopped, or not traced by this thread.
+pub(crate) fn signal_mask(task: i32) -> io::Result<u64> {
+    let mut mask = 0_u64;
+    // SAFETY: the kernel writes as many bytes as are said to be at the address.
+    let result = unsafe { libc::ptrace(PTRACE_GETSIGMASK, task, size_of::<u64>(), &raw mut mask) };
+    if result < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(mask)
+}
+
+/// Has a traced and stopped task block these signals (ptrace(2)).
+///
+/// # Errors
+/// As [`signal_mask`].
+pub(crate) fn set_signal_mask(task: i32, mask: u64) -> io::Result<()> {
+    // SAFETY: the kernel reads as many bytes as are said to be at the address.
+    let result =
+        unsafe { libc::ptrace(PTRACE_SETSIGMASK, task, size_of::<u64>(), &raw const mask) };
+    if result < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

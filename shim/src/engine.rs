@@ -288,6 +288,15 @@ impl Restorer for RuncRestorer {
         Ok(())
     }
 
+    fn freeze(&self, processes: &[i32]) -> Result<(), BoxError> {
+        let init = processes.first().copied().unwrap_or_default();
+        Ok(freezer::Control::of(u32::try_from(init)?).freeze_only(processes)?)
+    }
+
+    fn thaw(&self, init: i32) -> Result<(), BoxError> {
+        Ok(freezer::Control::of(u32::try_from(init)?).thaw()?)
+    }
+
     fn abort(&self) {
         kill_runc(&self.container, &self.restoring);
     }

@@ -42,8 +42,8 @@ use args::Action;
 
 fn main() -> ExitCode {
     let called_as = env::args_os().next().unwrap_or_default();
-    if remap_hook::is_called_as_script(&called_as) {
-        return remap_hook::run(&called_as);
+    if let Some(code) = remap_hook::run_as(&called_as) {
+        return code;
     }
     match run() {
         Ok(()) => ExitCode::SUCCESS,

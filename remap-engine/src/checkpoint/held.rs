@@ -121,9 +121,11 @@ fn run(
             }
             result
         });
-        let served = hold.serve(ended.as_fd(), || {
+        let mut held = Some(held);
+        let served = hold.serve(ended.as_fd(), |_| {
             let _deciding = deciding.lock();
-            held()
+            // A dump has one stage in which it is held.
+            held.take().map_or(Verdict::Veto, |held| held())
         });
         // Whoever still asks gets no answer, which is a veto: the dump ends even if serving failed.
         drop(hold);

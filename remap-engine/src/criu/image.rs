@@ -37,6 +37,8 @@ pub enum Magic {
     SkQueues = 0x5626_4026,
     /// `tcp-stream-ID.img`.
     TcpStream = 0x5146_5506,
+    /// `filelocks.img`.
+    FileLocks = 0x5432_3616,
 }
 
 /// The bytes that follow a message.
@@ -56,7 +58,7 @@ impl Magic {
     #[must_use]
     pub fn extra(self) -> Extra {
         match self {
-            Self::Files | Self::RegFiles | Self::RemapFpath => Extra::None,
+            Self::Files | Self::RegFiles | Self::RemapFpath | Self::FileLocks => Extra::None,
             Self::PipesData | Self::FifoData | Self::SkQueues => Extra::Sum(&[2]),
             Self::TcpStream => Extra::Sum(&[1, 3]),
             Self::GhostFile => Extra::Rest,

@@ -6,6 +6,7 @@ pub mod explain;
 pub mod files;
 pub mod ghost;
 pub mod image;
+pub mod locks;
 pub mod options;
 pub mod remap;
 pub mod rename;

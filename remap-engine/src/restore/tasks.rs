@@ -4,22 +4,22 @@ use std::os::fd::AsFd;
 
 use crate::bundle::Bundle;
 use crate::criu::config::ExternalMount;
-use crate::half_restored::HalfRestored;
+use crate::half_restored::{self, HalfRestored};
 use crate::lent::Lent;
 use crate::manifest::DumpOptions;
 use crate::phase::BoxError;
 use crate::relink::Relink;
-use crate::{time_limit, watchdog};
+use crate::{relock, time_limit, watchdog};
 
 use super::config::ConfigForRestore;
-use super::names::{Names, NotHeld};
+use super::held::{Frozen, NotHeld, WhileHeld};
 use super::{RestoreRequest, Restorer};
 
 /// Restores the tasks under the time limit, with the options of the dump and what came along with
-/// binds, and has CRIU wait for the names of ghosts.
+/// binds, has CRIU wait for the names of ghosts, and gives the tasks the locks that CRIU loses.
 ///
 /// # Errors
-/// CRIU, the runtime, or the names. None of the tasks is left, and the runtime has forgotten the
+/// CRIU, the runtime, the names, or a lock. None of the tasks is left, and the runtime has forgotten the
 /// container.
 pub(super) fn restore(
     request: &RestoreRequest,
@@ -36,11 +36,11 @@ pub(super) fn restore(
     let limit = time_limit::RESTORE.of(bundle)?;
     let _config = ConfigForRestore::write(bundle, options, along)?;
     ghosts.begin()?;
-    let names = Names::begin(request, ghosts)?;
+    let held = WhileHeld::begin(request, ghosts, restorer)?;
     let _lent = Lent::to_container(&bundle.path, image_dir)?;
     let half = HalfRestored::begin(&bundle.path, image_dir, work_dir)?;
     let (ended, end) = watchdog::end_signal()?;
-    let (watched, named, restored) = std::thread::scope(|scope| {
+    let (watched, served, restored) = std::thread::scope(|scope| {
         let watch = scope.spawn(|| {
             let abort = || restorer.abort();
             watchdog::watch(
@@ -51,18 +51,27 @@ pub(super) fn restore(
                 abort,
             )
         });
-        let serve = names.map(|names| scope.spawn(|| names.serve(ended.as_fd())));
+        let serve = held.map(|held| scope.spawn(|| held.serve(ended.as_fd())));
         let restored = restorer.restore(options);
         drop(end);
-        let panicked = |_| Err("a thread of the restore panicked".into());
-        let named = serve.map_or(Ok(()), |serve| serve.join().unwrap_or_else(panicked));
-        (watch.join().unwrap_or_else(panicked), named, restored)
+        let panicked = || BoxError::from("a thread of the restore panicked");
+        let served = serve.map_or(Ok(None), |serve| {
+            serve.join().unwrap_or_else(|_| Err(panicked()))
+        });
+        let watched = watch.join().unwrap_or_else(|_| Err(panicked()));
+        (watched, served, restored)
     });
     // One that ended together with its time has ended. What CRIU says of a restore that we have
     // undone matters less than why; but of one that failed before, it says all.
-    let result = match (watched, named, restored) {
-        (_, named, Ok(())) => named,
+    let result = match (watched, served, restored) {
+        (_, Ok(None), Ok(())) => Ok(()),
+        (_, Ok(Some(frozen)), Ok(())) => relock(request, restorer, frozen),
+        (_, Err(why), Ok(())) => Err(why),
         (watched, Err(why), Err(_)) if !why.is::<NotHeld>() => watched.and(Err(why)),
+        (watched, Ok(Some(frozen)), Err(error)) => {
+            end_frozen(restorer, &frozen.processes);
+            watched.and(Err(error))
+        }
         (watched, _, Err(error)) => watched.and(Err(error)),
     };
     if result.is_err() {
@@ -75,4 +84,39 @@ pub(super) fn restore(
         tracing::warn!(%error, "the note of a restore stays in the bundle");
     }
     result
+}
+
+/// Lets the frozen tasks take the locks that they lack, and go.
+///
+/// # Errors
+/// One cannot be taken. The tasks are killed.
+fn relock(
+    request: &RestoreRequest,
+    restorer: &dyn Restorer,
+    Frozen { processes, missing }: Frozen,
+) -> Result<(), BoxError> {
+    tracing::info!(
+        locks = missing.len(),
+        "taking locks again that CRIU has lost"
+    );
+    let thaw = || thaw(restorer, &processes);
+    let taken = relock::take(&request.script, &processes, missing, thaw);
+    if taken.is_err() {
+        end_frozen(restorer, &processes);
+    }
+    taken
+}
+
+fn thaw(restorer: &dyn Restorer, processes: &[i32]) -> Result<(), BoxError> {
+    processes
+        .first()
+        .map_or(Ok(()), |init| restorer.thaw(*init))
+}
+
+/// Kills processes that may be frozen: some freezers let them die only when they are thawed.
+fn end_frozen(restorer: &dyn Restorer, processes: &[i32]) {
+    processes.iter().copied().for_each(half_restored::kill);
+    if let Err(error) = thaw(restorer, processes) {
+        tracing::debug!(error, "there is nothing to thaw");
+    }
 }

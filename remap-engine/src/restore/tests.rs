@@ -25,6 +25,14 @@ impl Restorer for FakeRestorer {
         Ok(())
     }
 
+    fn freeze(&self, _processes: &[i32]) -> Result<(), BoxError> {
+        Err("nothing is to be frozen".into())
+    }
+
+    fn thaw(&self, _init: i32) -> Result<(), BoxError> {
+        Err("nothing is frozen".into())
+    }
+
     fn abort(&self) {}
 
     fn discard(&self) {}

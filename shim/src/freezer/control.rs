@@ -15,9 +15,12 @@ use crate::cgroup::Cgroup;
 /// A task that can freeze has done so after this time.
 const TO_FREEZE: Duration = Duration::from_millis(100);
 
+/// Lists the processes of a cgroup, and takes others in.
+const PROCESSES: &str = "cgroup.procs";
+
 /// Those of one container; without them nobody is named.
 #[derive(Debug)]
-pub(super) struct Control(Option<Files>);
+pub(crate) struct Control(Option<Files>);
 
 #[derive(Debug)]
 struct Files {
@@ -34,7 +37,7 @@ struct Files {
 
 impl Control {
     /// Those of the container whose init is `pid`.
-    pub(super) fn of(pid: u32) -> Self {
+    pub(crate) fn of(pid: u32) -> Self {
         let cgroup = Cgroup::of(pid).inspect_err(|error| tracing::debug!(%error, "no cgroup"));
         Self(cgroup.ok().and_then(Files::of))
     }
@@ -74,8 +77,32 @@ impl Control {
         found
     }
 
+    /// Tells these processes to freeze, and does not wait for it. What else is in the cgroup comes
+    /// into that of the shim first.
+    ///
+    /// # Errors
+    /// There is no freezer, or it refuses.
+    pub(crate) fn freeze_only(&self, processes: &[i32]) -> io::Result<()> {
+        let own = Self::of(std::process::id());
+        let (Some(files), Some(own)) = (&self.0, &own.0) else {
+            return Err(io::Error::new(
+                io::ErrorKind::NotFound,
+                "the container is in no cgroup that can be frozen",
+            ));
+        };
+        let members = fs::read_to_string(files.directory.join(PROCESSES))?;
+        let members = members.lines().filter_map(|line| line.parse().ok());
+        for other in members.filter(|member| !processes.contains(member)) {
+            fs::write(own.directory.join(PROCESSES), other.to_string())?;
+        }
+        files.write(files.freeze)
+    }
+
     /// Lets the tasks run.
-    pub(super) fn thaw(&self) -> io::Result<()> {
+    ///
+    /// # Errors
+    /// The freezer refuses.
+    pub(crate) fn thaw(&self) -> io::Result<()> {
         self.0
             .as_ref()
             .map_or(Ok(()), |files| files.write(files.thaw))

@@ -9,7 +9,8 @@ use remap_engine::time_limit;
 use thiserror::Error;
 use tokio::time::{self, Instant};
 
-use self::{control::Control, stuck::Stuck};
+pub(crate) use self::control::Control;
+use self::stuck::Stuck;
 use crate::{
     container::Container,
     runc::{CALLS, Call, RuncError},

@@ -4,15 +4,20 @@ use std::convert::Infallible;
 use std::fs::{self, File};
 use std::os::fd::AsRawFd;
 
-use anyhow::{Result, ensure};
+use anyhow::{Result, bail, ensure};
 use nix::errno::Errno;
 
 use super::List;
 use crate::channel;
 use crate::file::{create, open, watch_absence};
+use crate::memory::Mapping;
 use crate::role::Role;
 
-pub(super) const LIST: List = &[("locks", named), ("locks-deleted", deleted)];
+pub(super) const LIST: List = &[
+    ("locks", named),
+    ("locks-deleted", deleted),
+    ("locks-mapped", mapped),
+];
 
 const NAMES: [&str; 3] = ["/dev/shm/flock", "/dev/shm/posix", "/dev/shm/ofd"];
 
@@ -65,6 +70,34 @@ fn locks(mut role: Role) -> Result<Role> {
         role.run()
     })?;
     Ok(role)
+}
+
+/// POSIX locks of a file that is mapped, held by each of two processes against the other.
+fn mapped(arguments: &[String]) -> Result<Infallible> {
+    let [path] = arguments else {
+        bail!("one path, please");
+    };
+    let mut role = Role::lead()?;
+    let file = create(path, &[0; 4096])?;
+    let mapping = Mapping::shared(file, 4096)?;
+    ensure!(lock(file, libc::F_SETLK, 100, 50)?, "it is taken");
+    role.fork(OTHER, |mut role| {
+        let file = open(path)?;
+        let mapping = Mapping::shared(file, 4096)?;
+        ensure!(lock(file, libc::F_SETLK, 200, 50)?, "it is taken");
+        mapping.watch(role.watch(), "mapped", 4096);
+        role.check("the first's lock", move |_| is_locked(file, 149));
+        role.run()
+    })?;
+    channel::wait_for_role(OTHER)?;
+    mapping.watch(role.watch(), "mapped", 4096);
+    role.check("the other's lock", move |_| is_locked(file, 200));
+    role.run()
+}
+
+fn is_locked(file: &File, byte: i64) -> Result<()> {
+    ensure!(!lock(file, libc::F_SETLK, byte, 1)?, "POSIX is lost");
+    Ok(())
 }
 
 /// Whether the bytes could be locked.

@@ -31,6 +31,13 @@ pub(super) const WORKLOADS: &[Workload] = &[
     )
     .stock(Stock::NoDump),
     Workload::new(
+        "fidelity::locks_mapped_on_root",
+        Class::Internal,
+        "on the root: POSIX locks of a file that is mapped",
+        &["locks-mapped", "/var/tmp/mapped"],
+    )
+    .stock(Stock::Differs),
+    Workload::new(
         "fidelity::lower_deleted",
         Class::Internal,
         "files of the image, deleted while they are open and mapped",

@@ -170,6 +170,13 @@ pub(super) const WORKLOADS: &[Workload] = &[
     )
     .stock(Stock::NoRestore),
     carried(
+        "fidelity::locks_mapped",
+        "POSIX locks of a file that is mapped, as SQLite and LMDB have them",
+        &["locks-mapped", "/dev/shm/mapped"],
+    )
+    .stock(Stock::NoRestore)
+    .by_default(),
+    carried(
         "fidelity::protections",
         "mappings of a file's middle: shared, private, executable",
         &["protections"],

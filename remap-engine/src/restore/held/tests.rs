@@ -1,13 +1,14 @@
 //! A restore whose ghosts get names, with a restorer that does what CRIU does.
 
 use std::collections::BTreeMap;
-use std::io::Read;
+use std::io::{Read, Write};
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 
 use crate::ghosts::{GhostFile, GhostName};
+use crate::hold::{Call, Stage};
 use crate::manifest::{DumpOptions, Manifest};
 use crate::phase::BoxError;
 use crate::restore::{RestoreRequest, Restorer, recover, restore};
@@ -42,6 +43,11 @@ impl FakeRestorer<'_> {
         let socket = format!("/proc/self/fd/{}/hold.sock", dir.as_raw_fd());
         let mut verdict = [0];
         let mut stream = UnixStream::connect(socket).unwrap();
+        let call = Call {
+            stage: Stage::PostRestore,
+            init: i32::try_from(std::process::id()).unwrap(),
+        };
+        stream.write_all(&call.bytes()).unwrap();
         stream.read_exact(&mut verdict).unwrap();
         verdict[0]
     }
@@ -66,6 +72,14 @@ impl Restorer for FakeRestorer<'_> {
         }
         std::fs::remove_file(ghost).unwrap();
         Ok(())
+    }
+
+    fn freeze(&self, _processes: &[i32]) -> Result<(), BoxError> {
+        Err("nothing is to be frozen".into())
+    }
+
+    fn thaw(&self, _init: i32) -> Result<(), BoxError> {
+        Err("nothing is frozen".into())
     }
 
     fn abort(&self) {}
