@@ -6,6 +6,7 @@
 //! (runc `criuApplyCgroups`), so that is where they are.
 
 mod criu_dirs;
+mod thaw;
 
 use std::collections::HashSet;
 use std::io;
@@ -115,6 +116,9 @@ impl HalfRestored {
             for pid in left {
                 tracing::info!(pid, "ending a task of a restore that was cut short");
                 kill(pid);
+                if let Ok(membership) = Process::pin(pid).and_then(|one| one.read("cgroup")) {
+                    thaw::thaw(&membership);
+                }
             }
             std::thread::sleep(LOOK_AGAIN_AFTER);
         }
