@@ -6,6 +6,7 @@
 //! decided in [`crate::plan`]. What cannot be told for certain is not listed, and left to CRIU.
 
 mod anonymous;
+mod code;
 mod covered;
 mod device;
 mod diag;
@@ -170,6 +171,9 @@ pub enum Kind {
     /// A task that waits for a child of vfork(2): it does not stop for CRIU before the child has run a
     /// program or ended, and the child is stopped already (`seize_wait_task`).
     Vfork,
+    /// A process whose lowest code is in shared memory that nobody can write: CRIU has no place for
+    /// its own (`get_exec_start`, ptrace(2), PTRACE_POKEDATA).
+    SharedCode,
     /// A descriptor of a file at which nobody can look (`fill_fd_params`).
     Unseen,
 }
@@ -245,6 +249,7 @@ fn namespace_of_own(name: &str) -> Option<OsString> {
 pub(crate) fn find(held: &Held) -> Result<Vec<Obstacle>, ProcessError> {
     let mut found = Found::default();
     anonymous::find(held, &mut found)?;
+    code::find(held, &mut found)?;
     device::find(held, &mut found)?;
     epoll::find(held, &mut found)?;
     fifo::find(held, &mut found)?;

@@ -161,6 +161,11 @@ const ALL: &[Expected] = &[
         "which watches what was descriptor ",
     ),
     expected(
+        "shared-code",
+        "comes first in its memory is shared",
+        "200000-",
+    ),
+    expected(
         "nameless-watch",
         "of which CRIU can find no path",
         "on anon_inode:inotify",

@@ -78,6 +78,7 @@ fn forbids(kind: &Kind, intent: &Intent, criu: CriuVersion) -> bool {
         | Kind::Stopped
         | Kind::FileTable
         | Kind::SystemVMemory
+        | Kind::SharedCode
         | Kind::Unseen => true,
     }
 }
@@ -228,6 +229,10 @@ fn said(kind: &Kind) -> (String, String) {
         Kind::SystemVMemory => (
             "a System V shared memory segment belongs to an IPC namespace that is not the container's".into(),
             "run the container in an IPC namespace of its own".into(),
+        ),
+        Kind::SharedCode => (
+            "the code of a process that comes first in its memory is shared and cannot be written, so that CRIU cannot put its own there".into(),
+            "have the program keep its code in memory of its own (PHP: opcache.jit_buffer_size=0)".into(),
         ),
         Kind::Unseen => (
             "a file cannot be looked at, as the descriptors in /proc of a process that has ended".into(),

@@ -115,6 +115,14 @@ pub(super) const FAILURES: &[Failure] = &[
         cause: "the memory pages of a task cannot be read from the checkpoint",
         remedy: "copy the checkpoint again, whole, with the pre-dumps it builds on",
     },
+    // get_exec_start; ptrace(2), PTRACE_POKEDATA
+    Failure {
+        name: "shared_code",
+        says: "POKEDATA failed: Input/output error",
+        about: About::Task,
+        cause: "the code of a task that comes first in its memory is shared and cannot be written",
+        remedy: "have the program keep its code in memory of its own (PHP: opcache.jit_buffer_size=0)",
+    },
     // cpu_validate_features (source)
     Failure {
         name: "cpu",

@@ -164,6 +164,7 @@ fn any_kind() -> impl Strategy<Value = Kind> {
         Kind::Stopped,
         Kind::FileTable,
         Kind::SystemVMemory,
+        Kind::SharedCode,
     ])
 }
 
