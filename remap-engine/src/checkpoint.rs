@@ -30,6 +30,7 @@ mod seal;
 use std::path::PathBuf;
 
 use crate::hold::Hold;
+use crate::manifest::Ahead;
 use crate::phase::{BoxError, Phase, PhaseError};
 use crate::plan::RemapPlan;
 
@@ -40,7 +41,7 @@ pub use self::interrupted::Interrupted;
 use self::links::Links;
 use self::prepare::Prepared;
 pub use self::seal::Facts;
-use self::seal::seal;
+use self::seal::Seal;
 
 /// What is asked for.
 #[derive(Debug, Clone)]
@@ -117,7 +118,19 @@ pub fn checkpoint(
     let links = Links::clear(&prepared.tasks, &plan, &prepared.work);
     let circle = Phase::Plan.run(|| prepared.circle(&plan))?;
     let circle = circle.as_ref();
-    let held = held::dump(request, &prepared, hold, dumper, &plan, circle).inspect_err(|_| {
+    let seal = Seal {
+        plan: &plan,
+        dir: &request.image_dir,
+        facts: &prepared.facts,
+        circle,
+        ahead: if freeze.is_ours() && !request.exit {
+            // The digests are made when the tasks run again.
+            Ahead::default()
+        } else {
+            Ahead::follow(&request.image_dir)
+        },
+    };
+    let held = held::dump(request, &prepared, hold, dumper, &seal).inspect_err(|_| {
         freeze.again();
         network::unlock(&prepared.tasks);
         if let Some(circle) = circle {
@@ -134,8 +147,7 @@ pub fn checkpoint(
         Phase::Thaw.run(|| freeze.thaw())?;
     }
     if let Held::Captured(saved) = held {
-        let dir = &request.image_dir;
-        seal(&plan, &saved, dir, &prepared.facts, circle)?;
+        seal.put_on(&saved)?;
     }
     prepared.images.keep();
     Ok(plan)

@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::FileType;
 
-use crate::criu::files::{self, DumpedFile, FilesError, Remap};
+use crate::criu::files::{DumpedFile, Remap};
 use crate::criu::ghost;
 use crate::criu::image::ImageError;
 use crate::criu::rename::rename;
@@ -31,9 +31,14 @@ const SUFFIX: &str = ".cr_link";
 /// The longest name of a file, in bytes (`NAME_MAX`, limits.h).
 const NAME_MAX_BYTES: usize = 255;
 
-/// Gives other names, in the images in `dir`, to the deleted files that several tasks map and whose
-/// names are taken, or may be on the target. CRIU is held, and `root` is the container's init. Ghosts
-/// among `ghosts` are then made beside the new name. Nothing is synced.
+/// Whether several tasks have mapped one file.
+pub(crate) fn are_wanted(plan: &RemapPlan) -> bool {
+    !mapped_by_several(plan).is_empty()
+}
+
+/// Gives other names, in the images in `dir` with these `files`, to the deleted files that several
+/// tasks map and whose names are taken, or may be on the target. CRIU is held, and `root` is the
+/// container's init. Ghosts among `ghosts` are then made beside the new name. Nothing is synced.
 ///
 /// # Errors
 /// An image is damaged or cannot be written; it is as it was.
@@ -41,16 +46,16 @@ pub(crate) fn give(
     root: &Process,
     plan: &RemapPlan,
     dir: &Path,
+    files: &[DumpedFile],
     ghosts: &mut [GhostFile],
-) -> Result<(), FilesError> {
+) -> Result<(), ImageError> {
     let crowded = mapped_by_several(plan);
     if crowded.is_empty() {
         return Ok(());
     }
-    let files = files::read(dir)?;
     let identity = |path: &Path| root.identity(&Path::new("/").join(path));
     let mut names = BTreeMap::new();
-    for file in &files {
+    for file in files {
         let Some(inode) = inode_of(dir, file, identity)? else {
             continue;
         };
@@ -64,7 +69,7 @@ pub(crate) fn give(
         return Ok(());
     }
     rename(dir, &names)?;
-    for file in &files {
+    for file in files {
         let (Some(name), Some(Remap::Ghost(id))) = (names.get(&file.id), &file.remap) else {
             continue;
         };

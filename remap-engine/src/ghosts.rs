@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 
 use self::attribute::{Seen, attribute};
 use crate::carry::{self, DirectoryFacts, Names};
-use crate::criu::files::{self, DumpedFile, FilesError, Remap};
+use crate::criu::files::{DumpedFile, Remap};
 use crate::criu::ghost::{self, GhostError, WrittenGhost};
 use crate::criu::image::{Format, ImageError};
 use crate::criu::remap;
@@ -89,9 +89,6 @@ pub enum GhostsError {
         #[source]
         source: io::Error,
     },
-    /// An image of CRIU cannot be used.
-    #[error(transparent)]
-    Files(#[from] FilesError),
     /// An image cannot be read or written.
     #[error(transparent)]
     Image(#[from] ImageError),
@@ -204,27 +201,36 @@ impl Ghosts {
         Ok(ghosts)
     }
 
-    /// Writes the ghost images and makes the files in CRIU's images their clients, while CRIU is
-    /// held. Nothing is synced.
+    /// Whether there may be such inodes.
+    pub(crate) fn are_wanted(&self) -> bool {
+        !self.mounts.is_empty()
+    }
+
+    /// Writes the ghost images and makes `files`, those in CRIU's images in `dir`, their clients
+    /// there, while CRIU is held. Nothing is synced.
     ///
     /// # Errors
     /// See [`GhostsError`]; what was written stays, for the caller to remove.
-    pub fn capture(&self, root: &Process, dir: &Path) -> Result<Vec<GhostFile>, GhostsError> {
-        if self.mounts.is_empty() {
+    pub fn capture(
+        &self,
+        root: &Process,
+        dir: &Path,
+        files: &mut [DumpedFile],
+    ) -> Result<Vec<GhostFile>, GhostsError> {
+        if !self.are_wanted() {
             return Ok(Vec::new());
         }
-        let files = files::read(dir)?;
         let on_it = |file: &&DumpedFile| file.mount_id.is_some_and(|id| self.mounts.contains(&id));
         let seen = files.iter().filter(on_it).map(|file| see(root, dir, file));
         let seen: Vec<Seen> = seen.collect::<Result<_, _>>()?;
         let plans: Vec<FilePlan> = self.wanted.iter().map(|one| one.file.clone()).collect();
         let found = attribute(&seen, &plans, &self.mounts).map_err(GhostsError::Unattributed)?;
-        let first_id = remap::unused_ghost_id(dir, &files).map_err(|source| GhostsError::List {
+        let first_id = remap::unused_ghost_id(dir, files).map_err(|source| GhostsError::List {
             path: dir.to_owned(),
             source,
         })?;
         let mut clients_of: Vec<Vec<&DumpedFile>> = vec![Vec::new(); self.wanted.len()];
-        for file in &files {
+        for file in files.iter() {
             let index = found.get(&file.id);
             let clients = index.and_then(|index| clients_of.get_mut(*index));
             clients.into_iter().for_each(|clients| clients.push(file));
@@ -243,14 +249,15 @@ impl Ghosts {
         }
         let first = remap::make_ghosts(dir, &clients)?;
         let by_id: HashMap<u32, &DumpedFile> = files.iter().map(|file| (file.id, file)).collect();
-        let beside = |id: u32| {
-            let client = first.get(&id)?;
-            by_id.get(client).copied()
-        };
+        let beside = |id: u32| by_id.get(first.get(&id)?).copied();
         let mut records = Vec::new();
         for (wanted, id, written, attributes) in done {
             let client = beside(id);
             records.extend(client.map(|client| wanted.record(id, client, written, attributes)));
+        }
+        for file in files {
+            let ghost = clients.get(&file.id).copied().map(Remap::Ghost);
+            file.remap = ghost.or(file.remap.take());
         }
         Ok(records)
     }

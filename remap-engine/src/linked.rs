@@ -17,6 +17,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 pub use self::fit::{LinkedError, Links};
+pub(crate) use self::found::are_wanted;
 pub use self::found::{FindError, find};
 pub use self::made::{Made, recover};
 

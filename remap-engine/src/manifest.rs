@@ -6,6 +6,7 @@
 //! the target, and has a digest of every file, so that damage is found before
 //! anything is restored.
 
+mod ahead;
 mod cpu;
 mod digest;
 mod error;
@@ -23,6 +24,7 @@ use crate::mountinfo::Device;
 use crate::text::TextPath;
 use crate::together::Together;
 
+pub(crate) use ahead::Ahead;
 pub use cpu::Cpu;
 pub use digest::FileDigest;
 pub use error::{Damage, DamagedFile, DamagedFiles, ManifestError};
@@ -167,6 +169,20 @@ impl Manifest {
         options: DumpOptions,
         mounts: Vec<CarriedMount>,
     ) -> Result<Self, ManifestError> {
+        Self::build_on(&Ahead::default(), dir, versions, options, mounts)
+    }
+
+    /// The same, with the digests that were begun ahead.
+    ///
+    /// # Errors
+    /// Those of [`Self::build`].
+    pub(crate) fn build_on(
+        ahead: &Ahead,
+        dir: &Path,
+        versions: BTreeMap<String, String>,
+        options: DumpOptions,
+        mounts: Vec<CarriedMount>,
+    ) -> Result<Self, ManifestError> {
         let manifest = Self {
             version: VERSION,
             versions,
@@ -177,7 +193,7 @@ impl Manifest {
             ghosts: Vec::new(),
             links: Vec::new(),
             cpu: Cpu::of_this_host()?,
-            files: digest::directory(dir, |name| {
+            files: digest::directory(dir, ahead, |name| {
                 name != FILE_NAME && name != store::NEW_NAME && !WRITTEN_LATER.contains(&name)
             })?,
         };

@@ -1,7 +1,9 @@
 //! System calls for which the crates in use have no safe function.
 #![allow(unsafe_code)]
 
+use std::fs::File;
 use std::io;
+use std::os::fd::AsRawFd;
 
 /// `KCMP_FILES` of linux/kcmp.h.
 const KCMP_FILES: libc::c_int = 2;
@@ -125,6 +127,22 @@ pub(crate) fn set_signal_mask(task: i32, mask: u64) -> io::Result<()> {
         return Err(io::Error::last_os_error());
     }
     Ok(())
+}
+
+/// Has the kernel begin to write so many bytes of a file, from `offset` on, to the disk, and does not
+/// wait until they are there (sync_file_range(2), `SYNC_FILE_RANGE_WRITE`). What goes wrong with it
+/// fsync(2) tells, too.
+pub(crate) fn start_writeback(file: &File, offset: u64, bytes: u64) {
+    let number = |number: u64| libc::off64_t::try_from(number).unwrap_or(libc::off64_t::MAX);
+    let (offset, bytes) = (number(offset), number(bytes));
+    // SAFETY: the descriptor is open as long as the call, which takes numbers and no pointer.
+    let result = unsafe {
+        libc::sync_file_range(file.as_raw_fd(), offset, bytes, libc::SYNC_FILE_RANGE_WRITE)
+    };
+    if result < 0 {
+        let error = io::Error::last_os_error();
+        tracing::debug!(%error, "a file is not sent to the disk ahead");
+    }
 }
 
 #[cfg(test)]

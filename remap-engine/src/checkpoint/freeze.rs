@@ -15,6 +15,11 @@ impl<'d> Freeze<'d> {
         Ok(Self { dumper, ran })
     }
 
+    /// Whether they run again as soon as all is saved.
+    pub(super) fn is_ours(&self) -> bool {
+        self.ran
+    }
+
     pub(super) fn again(&self) {
         if !self.ran
             && let Err(error) = self.dumper.freeze_again()

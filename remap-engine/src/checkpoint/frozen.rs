@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
-use super::seal::{Facts, seal};
 use crate::bundle::Bundle;
 use crate::contents::{CapturedMount, CarriedMounts};
+use crate::criu::files;
 use crate::detour;
 use crate::ghosts::{GhostFile, Ghosts};
 use crate::linked::{self, LinkedFile};
@@ -86,26 +86,26 @@ impl Contents<'_> {
     /// Phase capture; what was written stays in `image_dir`.
     pub(super) fn capture(&self, image_dir: &Path) -> Result<Saved, PhaseError> {
         Phase::Capture.run(|| -> Result<Saved, BoxError> {
-            let init = &self.tasks.init;
-            let mut saved = Saved {
-                mounts: self.mounts.capture(image_dir)?,
-                ghosts: self.ghosts.capture(init, image_dir)?,
-                links: linked::find(init, self.plan, image_dir)?,
+            let (init, plan) = (&self.tasks.init, self.plan);
+            let mounts = self.mounts.capture(image_dir)?;
+            let mut files = match self.concerns_images() {
+                true => files::read(image_dir)?,
+                false => Vec::new(),
             };
-            detour::give(init, self.plan, image_dir, &mut saved.ghosts)?;
+            let mut ghosts = self.ghosts.capture(init, image_dir, &mut files)?;
+            let links = linked::find(init, plan, &files)?;
+            detour::give(init, plan, image_dir, &files, &mut ghosts)?;
             self.circle.map_or(Ok(()), Circle::confirm)?;
-            Ok(saved)
+            Ok(Saved {
+                mounts,
+                ghosts,
+                links,
+            })
         })
     }
 
-    /// Makes a checkpoint of the images that CRIU has finished in `image_dir`, for tasks that are
-    /// still frozen or have ended: saves the contents, holds everything against the plan, and
-    /// writes the manifest.
-    ///
-    /// # Errors
-    /// Phase capture, reconcile or seal; what was written stays in `image_dir`, without a manifest.
-    pub(super) fn complete(&self, image_dir: &Path, facts: &Facts) -> Result<(), PhaseError> {
-        let saved = self.capture(image_dir)?;
-        seal(self.plan, &saved, image_dir, facts, self.circle)
+    /// Whether CRIU's images are to be changed, or have something to tell.
+    fn concerns_images(&self) -> bool {
+        self.ghosts.are_wanted() || linked::are_wanted(self.plan) || detour::are_wanted(self.plan)
     }
 }

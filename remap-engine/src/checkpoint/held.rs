@@ -7,13 +7,13 @@ use std::time::Duration;
 
 use super::frozen::Contents;
 use super::prepare::Prepared;
-use super::{CheckpointRequest, Dumper, Facts, Saved};
+use super::seal::Seal;
+use super::{CheckpointRequest, Dumper, Saved};
 use crate::criu::config::{self, DumpSettings};
 use crate::criu::running;
 use crate::hold::{Hold, Verdict};
 use crate::phase::{BoxError, Phase, PhaseError};
 use crate::plan::RemapPlan;
-use crate::together::Circle;
 use crate::{time_limit, watchdog};
 
 #[derive(Debug, thiserror::Error)]
@@ -29,10 +29,10 @@ pub(super) fn dump(
     prepared: &Prepared,
     hold: Hold,
     dumper: &dyn Dumper,
-    plan: &RemapPlan,
-    circle: Option<&Circle>,
+    seal: &Seal<'_>,
 ) -> Result<Held, PhaseError> {
     let tasks = &prepared.tasks;
+    let plan = seal.plan;
     let mounts = tasks.open(plan)?;
     let ghosts = tasks.ghosts(plan)?;
     let contents = Contents {
@@ -40,7 +40,7 @@ pub(super) fn dump(
         plan,
         mounts: &mounts,
         ghosts: &ghosts,
-        circle,
+        circle: seal.circle,
     };
     let limit = prepared.limit;
     let script = hold.script();
@@ -48,7 +48,7 @@ pub(super) fn dump(
 
     let mut held = None;
     let (served, dumped) = run(request, dumper, limit, hold, || {
-        let result = while_held(request, &prepared.facts, &contents);
+        let result = while_held(request, &contents, seal);
         let verdict = match result {
             Ok(_) => Verdict::Release,
             Err(_) => Verdict::Veto,
@@ -77,7 +77,7 @@ pub(super) fn dump(
             // CRIU before 3.19 does not run the scripts of a configuration file for runc. The
             // tasks are gone, and what they had on private mounts is as they left it.
             tracing::warn!("CRIU did not call the action script; completing the checkpoint now");
-            while_held(request, &prepared.facts, &contents)
+            while_held(request, &contents, seal)
         }
         (None, Ok(())) => {
             Phase::Dump.run(|| served)?;
@@ -149,15 +149,15 @@ pub(super) enum Held {
 /// dump, else only what cannot wait until they run again.
 fn while_held(
     request: &CheckpointRequest,
-    facts: &Facts,
     contents: &Contents<'_>,
+    seal: &Seal<'_>,
 ) -> Result<Held, PhaseError> {
-    let dir = &request.image_dir;
+    let saved = contents.capture(&request.image_dir)?;
     if request.exit {
-        contents.complete(dir, facts)?;
+        seal.put_on(&saved)?;
         Ok(Held::Complete)
     } else {
-        Ok(Held::Captured(contents.capture(dir)?))
+        Ok(Held::Captured(saved))
     }
 }
 

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use super::Saved;
 use crate::contents::{self, CapturedMount};
 use crate::criu::files;
-use crate::manifest::{CarriedMount, DumpOptions, FileSystem, Manifest};
+use crate::manifest::{Ahead, CarriedMount, DumpOptions, FileSystem, Manifest};
 use crate::mountmap::Mount;
 use crate::phase::{BoxError, Phase, PhaseError};
 use crate::plan::{PLAN_FILE, RemapPlan};
@@ -55,36 +55,49 @@ fn expect_images(dir: &Path) -> Result<(), BoxError> {
     }
 }
 
-/// Holds the images against what was carried, and makes everything durable; the manifest is
-/// written last and marks the checkpoint as complete.
-///
-/// # Errors
-/// Phase reconcile or seal; what was written stays, for the caller to remove.
-pub(super) fn seal(
-    plan: &RemapPlan,
-    saved: &Saved,
-    dir: &Path,
-    facts: &Facts,
-    circle: Option<&Circle>,
-) -> Result<(), PhaseError> {
-    Phase::Reconcile.run(|| -> Result<(), BoxError> {
-        expect_images(dir)?;
-        let files = files::read(dir)?;
+/// What makes a checkpoint complete.
+pub(super) struct Seal<'p> {
+    pub(super) plan: &'p RemapPlan,
+    /// Where the images are.
+    pub(super) dir: &'p Path,
+    pub(super) facts: &'p Facts,
+    /// Those that stand still beside the container.
+    pub(super) circle: Option<&'p Circle>,
+    /// Digests that were begun while CRIU wrote.
+    pub(super) ahead: Ahead,
+}
+
+impl Seal<'_> {
+    /// Holds the images against what was carried, and makes everything durable; the manifest is
+    /// written last and marks the checkpoint as complete.
+    ///
+    /// # Errors
+    /// Phase reconcile or seal; what was written stays, for the caller to remove.
+    pub(super) fn put_on(&self, saved: &Saved) -> Result<(), PhaseError> {
+        Phase::Reconcile.run(|| self.reconcile(saved))?;
+        Phase::Seal.run(|| self.write(saved))
+    }
+
+    fn reconcile(&self, saved: &Saved) -> Result<(), BoxError> {
+        expect_images(self.dir)?;
+        let files = files::read(self.dir)?;
         let mut names = contents::names(&saved.mounts);
-        reconcile::add_links(&mut names, &plan.map, &saved.links);
-        reconcile::add_staying(&mut names, plan);
-        let lost = reconcile::reconcile(&plan.map, &names, &files);
+        reconcile::add_links(&mut names, &self.plan.map, &saved.links);
+        reconcile::add_staying(&mut names, self.plan);
+        let lost = reconcile::reconcile(&self.plan.map, &names, &files);
         if lost.is_empty() {
             return Ok(());
         }
         Err(NotRestorable(lost.iter().map(ToString::to_string).collect()).into())
-    })?;
-    Phase::Seal.run(|| -> Result<(), BoxError> {
+    }
+
+    fn write(&self, saved: &Saved) -> Result<(), BoxError> {
+        let (plan, dir, circle) = (self.plan, self.dir, self.circle);
         private::write(&dir.join(PLAN_FILE), &plan.to_json()?)?;
         let carried = saved.mounts.iter().map(|one| carried_mounts(one, circle));
         let carried = carried.collect::<io::Result<Vec<_>>>()?.concat();
-        let Facts { versions, options } = facts.clone();
-        let mut manifest = Manifest::build(dir, versions, options, carried)?;
+        let Facts { versions, options } = self.facts.clone();
+        let mut manifest = Manifest::build_on(&self.ahead, dir, versions, options, carried)?;
         let along = plan.map.along();
         manifest.along = along
             .map(|mount| TextPath(mount.name().to_owned()))
@@ -94,7 +107,7 @@ pub(super) fn seal(
         manifest.links.clone_from(&saved.links);
         manifest.write(dir)?;
         Ok(())
-    })
+    }
 }
 
 fn carried_mounts(one: &CapturedMount, circle: Option<&Circle>) -> io::Result<Vec<CarriedMount>> {

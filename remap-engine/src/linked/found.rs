@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{AtFlags, StatxFlags};
 
 use super::LinkedFile;
-use crate::criu::files::{self, FilesError, Remap};
+use crate::criu::files::{DumpedFile, Remap};
 use crate::mountmap::{Mount, MountClass};
 use crate::plan::{Decision, RemapPlan};
 use crate::process::{Process, ProcessError, device_of};
@@ -13,9 +13,6 @@ use crate::process::{Process, ProcessError, device_of};
 /// It cannot be told which names a restore has to make.
 #[derive(Debug, thiserror::Error)]
 pub enum FindError {
-    /// CRIU's images cannot be read.
-    #[error("cannot tell for which files CRIU has made names")]
-    Images(#[from] FilesError),
     /// The directory of a name of CRIU's.
     #[error("the directory of CRIU's name {name:?} cannot be opened")]
     Directory {
@@ -36,20 +33,29 @@ pub enum FindError {
     },
 }
 
+/// Whether names of files that are to be relinked have to be found.
+pub(crate) fn are_wanted(plan: &RemapPlan) -> bool {
+    let mut decisions = plan.files.iter().map(|file| &file.decision);
+    decisions.any(|decision| matches!(decision, Decision::Relinked { .. }))
+}
+
 /// Finds the names that CRIU has made in a dump that it has not ended yet, of files that are to be
-/// relinked. `root` is the container's init. Names of other files are left out, which
-/// [`crate::reconcile`] notices.
+/// relinked. `root` is the container's init, and `files` are those in the images. Names of other files
+/// are left out, which [`crate::reconcile`] notices.
 ///
 /// # Errors
 /// See [`FindError`]. Nothing is changed.
-pub fn find(root: &Process, plan: &RemapPlan, images: &Path) -> Result<Vec<LinkedFile>, FindError> {
+pub fn find(
+    root: &Process,
+    plan: &RemapPlan,
+    files: &[DumpedFile],
+) -> Result<Vec<LinkedFile>, FindError> {
     let mut found = Vec::new();
-    let is_relinked = |decision: &Decision| matches!(decision, Decision::Relinked { .. });
-    if !plan.files.iter().any(|file| is_relinked(&file.decision)) {
+    if !are_wanted(plan) {
         return Ok(found);
     }
-    for file in files::read(images)? {
-        let (Some(Remap::Linked(link)), Some(id)) = (file.remap, file.mount_id) else {
+    for file in files {
+        let (Some(Remap::Linked(link)), Some(id)) = (&file.remap, file.mount_id) else {
             continue;
         };
         if let Some(mount) = plan.map.by_id(id).filter(|mount| !brings_names(mount)) {

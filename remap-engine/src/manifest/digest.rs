@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs::{File, OpenOptions};
-use std::io::{self, Read as _};
+use std::io::{self, Read as _, Seek as _, SeekFrom};
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
@@ -13,12 +13,14 @@ use nix::fcntl::OFlag;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
+use super::ahead::Ahead;
 use super::error::{Damage, DamagedFile, ManifestError};
 use crate::parallel;
+use crate::sys;
 use crate::text::{escape, unescape};
 
 /// Bytes read at once.
-const CHUNK: usize = 1 << 20;
+pub(super) const CHUNK: usize = 1 << 20;
 
 /// Size and digest of a file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -37,11 +39,14 @@ pub(super) fn file_name(escaped: &str) -> Option<OsString> {
     (!bad && !bytes.contains(&b'/') && !bytes.contains(&0)).then_some(name)
 }
 
-/// Digests of the regular files whose (escaped) names are wanted.
+/// Digests of the regular files whose (escaped) names are wanted, with what was begun `ahead`. The
+/// kernel begins to send them to the disk.
 pub(super) fn directory(
     dir: &Path,
+    ahead: &Ahead,
     wanted: impl Fn(&str) -> bool,
 ) -> Result<BTreeMap<String, FileDigest>, ManifestError> {
+    let begun = ahead.end();
     let mut files = Vec::new();
     for entry in std::fs::read_dir(dir).map_err(ManifestError::io("list", dir))? {
         let entry = entry.map_err(ManifestError::io("list", dir))?;
@@ -50,14 +55,23 @@ pub(super) fn directory(
             .metadata()
             .map_err(ManifestError::io("stat", entry.path()))?;
         if metadata.is_file() && wanted(&name) {
-            files.push((metadata.len(), name, entry.path()));
+            let done = begun.get(&entry.path()).map_or(0, |begun| begun.size);
+            files.push((metadata.len().saturating_sub(done), name, entry.path()));
         }
     }
-    // The largest first, so that the threads end at about the same time.
+    // The most work first, so that the threads end at about the same time.
     files.sort_by(|a, b| b.cmp(a));
     let digests = parallel::map(&files, |(_, name, path)| {
-        let digest = open(path).and_then(|file| digest(&file));
-        match digest {
+        let digest = || {
+            let file = open(path)?;
+            sys::start_writeback(&file, 0, 0);
+            let begun = match begun.get(path) {
+                Some(begun) => begun.of(&file)?,
+                None => None,
+            };
+            digest(&file, begun.unwrap_or_default())
+        };
+        match digest() {
             Ok(digest) => Ok((name.clone(), digest)),
             Err(source) => Err(ManifestError::io("read", path)(source)),
         }
@@ -110,21 +124,22 @@ fn check(path: &Path, expected: &FileDigest) -> io::Result<Option<Damage>> {
             expected: expected.size,
         }));
     }
-    Ok((digest(&file)? != *expected).then_some(Damage::Contents))
+    let digest = digest(&file, Default::default())?;
+    Ok((digest != *expected).then_some(Damage::Contents))
 }
 
 /// Opens without following a link, and without waiting for a FIFO's writer.
-fn open(path: &Path) -> io::Result<File> {
+pub(super) fn open(path: &Path) -> io::Result<File> {
     OpenOptions::new()
         .read(true)
         .custom_flags((OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK).bits())
         .open(path)
 }
 
-fn digest(mut file: &File) -> io::Result<FileDigest> {
+/// The digest of a file, of which that of the first bytes is known.
+fn digest(mut file: &File, (mut hash, mut size): (Sha256, u64)) -> io::Result<FileDigest> {
     let mut chunk = vec![0; CHUNK];
-    let mut hash = Sha256::new();
-    let mut size = 0;
+    file.seek(SeekFrom::Start(size))?;
     loop {
         let count = match file.read(&mut chunk) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,

@@ -8,6 +8,7 @@ use serde::Deserialize;
 
 use super::{FILE_NAME, Manifest, ManifestError, VERSION, digest};
 use crate::private;
+use crate::sys;
 
 /// Name of a manifest that is not valid yet.
 pub(super) const NEW_NAME: &str = "remap-manifest.json.new";
@@ -21,20 +22,19 @@ struct Versioned {
     version: u64,
 }
 
-/// Syncs the listed files, then the manifest under another name, then renames.
+/// Writes the manifest under another name, syncs it and the listed files, then renames it.
+///
+/// All files are sent to the disk before any is waited for: one commit of the file system's journal
+/// then has them all.
 pub(super) fn write(manifest: &Manifest, dir: &Path) -> Result<(), ManifestError> {
     let place = dir.join(FILE_NAME);
     let new = dir.join(NEW_NAME);
-    for name in manifest.files.keys() {
-        let path = dir.join(digest::file_name(name).unwrap_or_default());
-        sync(&path)?;
-    }
     let text = serde_json::to_vec_pretty(manifest)
         .map_err(|error| ManifestError::io("write", &new)(error.into()))?;
     let result = private::remove_if_exists(&new)
         .and_then(|()| create(&new, &text))
         .map_err(ManifestError::io("write", &new))
-        .and_then(|()| sync(dir))
+        .and_then(|file| sync_all(manifest, dir, (&file, &new)))
         .and_then(|()| std::fs::rename(&new, &place).map_err(ManifestError::io("rename", &new)))
         .and_then(|()| sync(dir));
     if result.is_err() {
@@ -43,6 +43,20 @@ pub(super) fn write(manifest: &Manifest, dir: &Path) -> Result<(), ManifestError
         let _ = private::remove_if_exists(&place);
     }
     result
+}
+
+/// Waits until the listed files, the new one and their names are on the disk.
+fn sync_all(
+    manifest: &Manifest,
+    dir: &Path,
+    (file, new): (&File, &Path),
+) -> Result<(), ManifestError> {
+    sys::start_writeback(file, 0, 0);
+    for name in manifest.files.keys() {
+        sync(&dir.join(digest::file_name(name).unwrap_or_default()))?;
+    }
+    file.sync_all().map_err(ManifestError::io("sync", new))?;
+    sync(dir)
 }
 
 /// Reads and checks; `None` when there is no manifest.
@@ -79,10 +93,10 @@ pub(super) fn read(dir: &Path) -> Result<Option<Manifest>, ManifestError> {
     Ok(Some(manifest))
 }
 
-fn create(path: &Path, text: &[u8]) -> io::Result<()> {
+fn create(path: &Path, text: &[u8]) -> io::Result<File> {
     let mut file = private::create_file(path)?;
     file.write_all(text)?;
-    file.sync_all()
+    Ok(file)
 }
 
 fn sync(path: &Path) -> Result<(), ManifestError> {
