@@ -60,7 +60,8 @@ pub fn explain(log: &[u8]) -> Option<Explanation> {
         .unwrap_or_default();
     let mut progress = Progress::default();
     let mut first = None;
-    for line in end.split(|byte| *byte == b'\n') {
+    let mut lines = end.split(|byte| *byte == b'\n');
+    while let Some(line) = lines.next() {
         progress.follow(line);
         let Some(message) = complaint(line) else {
             continue;
@@ -68,7 +69,7 @@ pub fn explain(log: &[u8]) -> Option<Explanation> {
         let known = recognise(failures(), message)
             .or_else(|| recognise(ONLY_FIRST.iter().filter(|_| first.is_none()), message));
         if let Some((failure, found)) = known {
-            return Some(explanation(failure, found, &progress, line));
+            return Some(explanation(failure, found, &progress, line, lines));
         }
         first.get_or_insert(message);
     }
@@ -96,16 +97,25 @@ fn recognise(
     failures.find_map(|failure| Some((failure, pattern::take(failure.says, message)?)))
 }
 
-fn explanation(
+fn explanation<'l>(
     failure: &'static Failure,
     found: Found,
     progress: &Progress,
     line: &[u8],
+    mut later: impl Iterator<Item = &'l [u8]>,
 ) -> Explanation {
     let mut object = match failure.about {
         About::Descriptor => progress.descriptor(),
         About::Task => progress.task(),
         About::Image => progress.image(),
+        About::Later(says) => later
+            .find_map(|line| pattern::take(says, complaint(line)?))
+            .map(|found| Object {
+                pid: found.pid,
+                detail: found.what,
+                ..Object::default()
+            })
+            .unwrap_or_default(),
         About::Whole => Object::default(),
     };
     object.pid = found.pid.or_else(|| progress::speaker(line)).or(object.pid);

@@ -1,6 +1,6 @@
 //! How far CRIU had come: the task, the descriptor and the image that it was at, from what it
 //! prints on its way at log level 3 and above (`dump_one_task`, `fill_fd_params`,
-//! `dump_one_reg_file` and `do_open_image`).
+//! `dump_one_reg_file`, `flush_eventpoll_dinfo_queue` and `do_open_image`).
 
 use super::{
     Object,
@@ -30,6 +30,10 @@ impl Progress {
             // All tasks are behind.
             *self = Self::default();
         } else if let Some(found) = take(") {pid} fdinfo {fd}: ", line) {
+            self.fd = found.fd;
+            self.path = None;
+        } else if let Some(found) = take("kid_lookup_epoll: no match pid {} efd {fd} tfd ", line) {
+            // Only when all its descriptors are behind, CRIU looks for what an epoll watches.
             self.fd = found.fd;
             self.path = None;
         } else if let Some(rest) = after(line, b"Dumping path for ") {

@@ -31,6 +31,8 @@ pub(super) enum About {
     Task,
     /// The image that was last found missing.
     Image,
+    /// The task, and the detail, of the first line behind it that is recognised by this.
+    Later(&'static str),
     /// None: the failure comes when all tasks are dumped, or on a restore.
     Whole,
 }

@@ -91,6 +91,22 @@ pub(super) const FAILURES: &[Failure] = &[
         cause: "CRIU cannot dump a socket of this family",
         remedy: "have the socket closed before the checkpoint",
     },
+    // dump_one_unix_fd
+    Failure {
+        name: "unix_peer",
+        says: "unix: Unix socket {} without peer {}",
+        about: About::Descriptor,
+        cause: "a Unix socket is connected to one of another network namespace",
+        remedy: "end the connection before the checkpoint, or run both ends in one network namespace",
+    },
+    // flush_eventpoll_dinfo_queue, dump_one_task
+    Failure {
+        name: "epoll",
+        says: "Dump eventpoll (pid: {pid}) failed",
+        about: About::Descriptor,
+        cause: "an epoll watches a file that its process has closed and another one has open",
+        remedy: "have the file taken out of the epoll before it is closed (EPOLL_CTL_DEL, epoll(7))",
+    },
     // __dump_external_socket
     Failure {
         name: "unix_external",

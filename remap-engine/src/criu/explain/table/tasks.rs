@@ -3,6 +3,14 @@
 use super::{About, Failure};
 
 pub(super) const FAILURES: &[Failure] = &[
+    // alarm_handler; collect_pstree sets the time limit, compel_wait_task names the task
+    Failure {
+        name: "timeout",
+        says: "Timeout reached. Try to interrupt",
+        about: About::Later("Unseizable non-zombie {pid} found, {what}, err"),
+        cause: "a task did not stop within CRIU's time limit",
+        remedy: "see what it waits for: in state D for a child of vfork, a disk or a file server; or raise CRIU's option timeout (seconds)",
+    },
     // dump_file_locks
     Failure {
         name: "file_locks",
