@@ -16,7 +16,8 @@
 //! | seal | makes everything durable; the manifest, last, is the commit | as prepare | a checkpoint with its manifest stays |
 //!
 //! When the container ends with the checkpoint, CRIU is held until reconcile and seal are done, and
-//! there is no thaw: it is CRIU that ends the tasks.
+//! there is no thaw: it is CRIU that ends the tasks. When it was paused before, whoever has done that
+//! waits for the checkpoint: reconcile and seal are then done while CRIU brings the dump to its end.
 
 mod freeze;
 mod frozen;
@@ -118,17 +119,17 @@ pub fn checkpoint(
     let links = Links::clear(&prepared.tasks, &plan, &prepared.work);
     let circle = Phase::Plan.run(|| prepared.circle(&plan))?;
     let circle = circle.as_ref();
+    let is_awaited = request.exit || !freeze.is_ours();
     let seal = Seal {
         plan: &plan,
         dir: &request.image_dir,
         facts: &prepared.facts,
         circle,
-        ahead: if freeze.is_ours() && !request.exit {
-            // The digests are made when the tasks run again.
-            Ahead::default()
-        } else {
-            Ahead::follow(&request.image_dir)
+        ahead: match is_awaited {
+            true => Ahead::follow(&request.image_dir),
+            false => Ahead::default(),
         },
+        is_awaited,
     };
     let held = held::dump(request, &prepared, hold, dumper, &seal).inspect_err(|_| {
         freeze.again();

@@ -1,10 +1,10 @@
 //! The manifest: the commit mark of a checkpoint, `remap-manifest.json`.
 //!
-//! It is written last, when all other files of the image directory are safe on
-//! disk: a directory without one is not a checkpoint of this project (the stock
-//! shim's, or one that was never finished). It says what the checkpoint needs on
-//! the target, and has a digest of every file, so that damage is found before
-//! anything is restored.
+//! It is written last: a directory without one is not a checkpoint of this project
+//! (the stock shim's, or one that was never finished). It says what the checkpoint
+//! needs on the target, and has a digest of every file, so that damage is found
+//! before anything is restored, and also what a crash of the host has left
+//! unfinished.
 
 mod ahead;
 mod cpu;
@@ -201,8 +201,8 @@ impl Manifest {
         Ok(manifest)
     }
 
-    /// Makes the checkpoint valid: syncs every listed file, and puts the manifest
-    /// in place (mode 0600) once they are safe.
+    /// Makes the checkpoint valid: puts the manifest in place (mode 0600), and syncs it
+    /// and every listed file.
     ///
     /// # Errors
     /// There is no valid manifest in the directory then.

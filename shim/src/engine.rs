@@ -165,7 +165,7 @@ fn flags_of(options: &DumpOptions) -> CriuFlags {
     }
 }
 
-/// `runc pause`, `checkpoint` and `resume`.
+/// `runc pause` and `checkpoint`, and the end of the pause.
 struct RuncDumper {
     container: Arc<Container>,
     before: Status,
@@ -198,7 +198,7 @@ impl Dumper for RuncDumper {
     }
 
     fn thaw(&self) -> Result<(), BoxError> {
-        if let Err(error) = self.handle.block_on(self.container.runc.resume()) {
+        if let Err(error) = self.handle.block_on(freezer::thaw(&self.container)) {
             // A CRIU that was killed may have thawed them.
             if self.state()? != RuncStatus::Running {
                 return Err(error.into());

@@ -2,7 +2,7 @@
 
 use std::os::fd::AsFd;
 use std::path::PathBuf;
-use std::sync::Mutex;
+use std::sync::{Mutex, OnceLock};
 use std::time::Duration;
 
 use super::frozen::Contents;
@@ -22,8 +22,9 @@ use crate::{time_limit, watchdog};
 )]
 struct NotHeld(PathBuf);
 
-/// Runs the dump and, while CRIU is held, the part that needs frozen tasks. Returns what was
-/// captured if the checkpoint is not complete yet.
+/// Runs the dump and, while CRIU is held, the part that needs frozen tasks. If somebody waits for
+/// the checkpoint to let the tasks run, it is made complete while CRIU brings its own part to an end.
+/// Returns what was captured if the checkpoint is not complete yet.
 pub(super) fn dump(
     request: &CheckpointRequest,
     prepared: &Prepared,
@@ -46,16 +47,28 @@ pub(super) fn dump(
     let script = hold.script();
     let _config = Phase::Dump.run(|| ConfigForDump::write(prepared, &hold, plan))?;
 
-    let mut held = None;
-    let (served, dumped) = run(request, dumper, limit, hold, || {
-        let result = while_held(request, &contents, seal);
-        let verdict = match result {
-            Ok(_) => Verdict::Release,
-            Err(_) => Verdict::Veto,
-        };
-        held = Some(result);
-        verdict
-    })?;
+    let held = OnceLock::new();
+    let (ends, sealed) = std::thread::scope(|scope| {
+        let mut sealing = None;
+        let ends = run(request, dumper, limit, hold, || {
+            let held = held.get_or_init(|| while_held(request, &contents, seal));
+            if let (Ok(Held::Captured(saved)), true) = (held, seal.is_awaited) {
+                let thread = std::thread::Builder::new();
+                let span = tracing::Span::current();
+                let work = move || span.in_scope(|| seal.put_on(saved));
+                sealing = thread.spawn_scoped(scope, work).ok();
+            }
+            match held {
+                Ok(_) => Verdict::Release,
+                Err(_) => Verdict::Veto,
+            }
+        });
+        let panicked = |panic| std::panic::resume_unwind(panic);
+        let sealed = sealing.map(|thread| thread.join().unwrap_or_else(panicked));
+        (ends, sealed)
+    });
+    let (served, dumped) = ends?;
+    let mut held = held.into_inner();
 
     if let (Some(Err(error)), Ok(None), Err(_)) = (&held, &served, &dumped) {
         // The dump was given up before, and its files went away while they were looked at.
@@ -67,7 +80,7 @@ pub(super) fn dump(
     }
     let has_ended = || request.exit && prepared.tasks.init.has_ended();
     match (held.transpose()?, dumped) {
-        (Some(held), Ok(())) => Ok(held),
+        (Some(held), Ok(())) => sealed.map_or(Ok(held), |sealed| sealed.map(|()| Held::Complete)),
         (Some(held), Err(error)) if has_ended() && dumper.has_finished() => {
             tracing::warn!(error, "the dump is complete, and yet there is an error");
             Ok(held)

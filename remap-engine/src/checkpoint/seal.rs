@@ -65,6 +65,8 @@ pub(super) struct Seal<'p> {
     pub(super) circle: Option<&'p Circle>,
     /// Digests that were begun while CRIU wrote.
     pub(super) ahead: Ahead,
+    /// Whether the tasks stay frozen, or do not live on, until the checkpoint is complete.
+    pub(super) is_awaited: bool,
 }
 
 impl Seal<'_> {

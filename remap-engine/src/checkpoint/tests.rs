@@ -7,6 +7,7 @@ use crate::workdir::WorkDir;
 use std::path::Path;
 use std::process::{Child, Command};
 use std::sync::{Condvar, Mutex};
+use std::time::Duration;
 
 /// What the dumper does wrong.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -18,6 +19,10 @@ enum Fault {
     Stuck,
     NoImages,
     RuntimeAfterKill,
+    /// CRIU does not come to its end before the checkpoint is complete.
+    UntilSealed,
+    /// The same, and then it fails.
+    AfterSealed,
 }
 
 struct FakeDumper<'a> {
@@ -115,6 +120,20 @@ impl Dumper for FakeDumper<'_> {
         if verdict != *b"r" {
             return Err("the script forbade it".into());
         }
+        if matches!(self.fault, Fault::UntilSealed | Fault::AfterSealed) {
+            let manifest = self.image_dir.join(crate::manifest::FILE_NAME);
+            let begun = std::time::Instant::now();
+            let limit = Duration::from_millis(if self.paused { 20_000 } else { 500 });
+            while !manifest.exists() {
+                if begun.elapsed() > limit {
+                    return Err("nobody makes it complete".into());
+                }
+                std::thread::sleep(Duration::from_millis(1));
+            }
+        }
+        if self.fault == Fault::AfterSealed {
+            return Err("CRIU fails in the end".into());
+        }
         self.end_tasks();
         if self.fault == Fault::RuntimeAfterKill {
             return Err("runc was killed".into());
@@ -140,7 +159,10 @@ fn run_from(paused: bool, exit: bool, fault: Fault) -> Outcome {
     let bundle = root.path().join("bundle");
     std::fs::create_dir(&bundle).unwrap();
     // The test's other processes share the control group of this container's init.
-    let config = r#"{"annotations":{"io.remap.dump-timeout-seconds":"1","io.remap.lose-exec-sessions":"true"}}"#;
+    let seconds = if fault == Fault::Stuck { 1 } else { 60 };
+    let config = format!(
+        r#"{{"annotations":{{"io.remap.dump-timeout-seconds":"{seconds}","io.remap.lose-exec-sessions":"true"}}}}"#
+    );
     std::fs::write(bundle.join("config.json"), config).unwrap();
     crate::bundle::adopt(&bundle).unwrap();
     let mut init = Command::new("sleep").arg("60").spawn().unwrap();
@@ -230,6 +252,19 @@ fn a_paused_container_stays_paused() {
     let outcome = run_from(true, false, Fault::Dump);
     assert!(outcome.result.is_err());
     assert_eq!(outcome.log, ["freeze", "dump", "freeze again"]);
+}
+
+#[test]
+fn a_checkpoint_that_is_waited_for_is_made_complete_while_criu_ends() {
+    let outcome = run_from(true, false, Fault::UntilSealed);
+    outcome.result.unwrap();
+    assert!(outcome.images_left && outcome.init_lives);
+    // One that is not waited for is made complete when the tasks run.
+    assert!(run_from(false, false, Fault::UntilSealed).result.is_err());
+    let outcome = run_from(true, false, Fault::AfterSealed);
+    let error = crate::phase::report(&outcome.result.unwrap_err());
+    assert_eq!(error, "phase dump: CRIU fails in the end");
+    assert!(!outcome.images_left && outcome.init_lives);
 }
 
 #[test]

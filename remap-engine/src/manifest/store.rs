@@ -1,7 +1,7 @@
 //! Writes and reads the manifest's file.
 
 use std::fs::File;
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, Read as _};
 use std::path::Path;
 
 use serde::Deserialize;
@@ -10,7 +10,7 @@ use super::{FILE_NAME, Manifest, ManifestError, VERSION, digest};
 use crate::private;
 use crate::sys;
 
-/// Name of a manifest that is not valid yet.
+/// Name of a manifest that is being written (see [`private::write`]).
 pub(super) const NEW_NAME: &str = "remap-manifest.json.new";
 
 /// Longest manifest that is read, in bytes: some 100 000 files.
@@ -22,40 +22,34 @@ struct Versioned {
     version: u64,
 }
 
-/// Writes the manifest under another name, syncs it and the listed files, then renames it.
+/// Writes the manifest, and waits until all is on the disk. Until the host crashes, a manifest means
+/// that the files are whole; after a crash in between, their digests tell.
 ///
-/// All files are sent to the disk before any is waited for: one commit of the file system's journal
-/// then has them all.
+/// All files are sent to the disk before any is waited for (the others were when their digests were
+/// made): one commit of the file system's journal then has them all, and the names.
 pub(super) fn write(manifest: &Manifest, dir: &Path) -> Result<(), ManifestError> {
     let place = dir.join(FILE_NAME);
-    let new = dir.join(NEW_NAME);
-    let text = serde_json::to_vec_pretty(manifest)
-        .map_err(|error| ManifestError::io("write", &new)(error.into()))?;
-    let result = private::remove_if_exists(&new)
-        .and_then(|()| create(&new, &text))
-        .map_err(ManifestError::io("write", &new))
-        .and_then(|file| sync_all(manifest, dir, (&file, &new)))
-        .and_then(|()| std::fs::rename(&new, &place).map_err(ManifestError::io("rename", &new)))
-        .and_then(|()| sync(dir));
+    let result = serde_json::to_vec_pretty(manifest)
+        .map_err(io::Error::from)
+        .and_then(|text| private::write(&place, &text))
+        .map_err(ManifestError::io("write", &place))
+        .and_then(|()| sync_all(manifest, dir));
     if result.is_err() {
         // What cannot be removed either is of no more use than what was there.
-        let _ = private::remove_if_exists(&new);
         let _ = private::remove_if_exists(&place);
     }
     result
 }
 
-/// Waits until the listed files, the new one and their names are on the disk.
-fn sync_all(
-    manifest: &Manifest,
-    dir: &Path,
-    (file, new): (&File, &Path),
-) -> Result<(), ManifestError> {
-    sys::start_writeback(file, 0, 0);
+/// Waits until the listed files, the manifest and their names are on the disk.
+fn sync_all(manifest: &Manifest, dir: &Path) -> Result<(), ManifestError> {
+    let place = dir.join(FILE_NAME);
+    let file = File::open(&place).map_err(ManifestError::io("sync", &place))?;
+    sys::start_writeback(&file, 0, 0);
     for name in manifest.files.keys() {
         sync(&dir.join(digest::file_name(name).unwrap_or_default()))?;
     }
-    file.sync_all().map_err(ManifestError::io("sync", new))?;
+    sync(&place)?;
     sync(dir)
 }
 
@@ -91,12 +85,6 @@ pub(super) fn read(dir: &Path) -> Result<Option<Manifest>, ManifestError> {
     let manifest: Manifest = serde_json::from_slice(&text).map_err(parse_error)?;
     manifest.check(dir)?;
     Ok(Some(manifest))
-}
-
-fn create(path: &Path, text: &[u8]) -> io::Result<File> {
-    let mut file = private::create_file(path)?;
-    file.write_all(text)?;
-    Ok(file)
 }
 
 fn sync(path: &Path) -> Result<(), ManifestError> {

@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use tokio::time;
+use tokio::time::{self, Instant};
 
 use super::stuck::{self, StuckTask};
 use crate::cgroup::Cgroup;
@@ -17,6 +17,10 @@ const TO_FREEZE: Duration = Duration::from_millis(100);
 
 /// Lists the processes of a cgroup, and takes others in.
 const PROCESSES: &str = "cgroup.procs";
+
+/// Tasks run again after this time, and it is looked whether they do after each part of it.
+const TO_THAW: Duration = Duration::from_millis(20);
+const LOOK_AGAIN_AFTER: Duration = Duration::from_millis(1);
 
 /// Those of one container; without them nobody is named.
 #[derive(Debug)]
@@ -31,6 +35,9 @@ struct Files {
     freeze: &'static str,
     /// What thaws them.
     thaw: &'static str,
+    /// The file that says whether they are frozen, by this cgroup or by one above it, and the line
+    /// if they are not (cgroups(7); admin-guide/cgroup-v1/freezer-subsystem.rst).
+    thawed: (&'static str, &'static str),
     /// Lists the threads.
     threads: &'static str,
 }
@@ -107,6 +114,23 @@ impl Control {
             .as_ref()
             .map_or(Ok(()), |files| files.write(files.thaw))
     }
+
+    /// Lets the tasks run, and returns whether they do. They do not if init has gone into a cgroup
+    /// of its own, below the one that is frozen.
+    pub(super) async fn thaw_all(&self) -> io::Result<bool> {
+        let Some(files) = &self.0 else {
+            return Ok(false);
+        };
+        files.write(files.thaw)?;
+        let begun = Instant::now();
+        while !files.are_thawed()? {
+            if begun.elapsed() >= TO_THAW {
+                return Ok(false);
+            }
+            time::sleep(LOOK_AGAIN_AFTER).await;
+        }
+        Ok(true)
+    }
 }
 
 impl Files {
@@ -117,6 +141,7 @@ impl Files {
                 state: "freezer.state",
                 freeze: "FROZEN",
                 thaw: "THAWED",
+                thawed: ("freezer.state", "THAWED"),
                 threads: "tasks",
             },
             Cgroup::V2(directory) => Self {
@@ -124,6 +149,7 @@ impl Files {
                 state: "cgroup.freeze",
                 freeze: "1",
                 thaw: "0",
+                thawed: ("cgroup.events", "frozen 0"),
                 threads: "cgroup.threads",
             },
         })
@@ -131,6 +157,12 @@ impl Files {
 
     fn write(&self, state: &str) -> io::Result<()> {
         fs::write(self.directory.join(self.state), state)
+    }
+
+    fn are_thawed(&self) -> io::Result<bool> {
+        let (file, thawed) = self.thawed;
+        let text = fs::read_to_string(self.directory.join(file))?;
+        Ok(text.lines().any(|line| line == thawed))
     }
 
     /// The threads of a cgroup and of those below it.
@@ -171,9 +203,23 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn tasks_below_a_frozen_group_are_not_said_to_run() {
+        for (line, runs) in [("frozen 1", false), ("frozen 0", true)] {
+            let dir = tempfile::tempdir().unwrap();
+            let events = format!("populated 1\n{line}\n");
+            fs::write(dir.path().join("cgroup.events"), events).unwrap();
+            let control = Control(Files::of(Cgroup::V2(dir.path().to_owned())));
+            assert_eq!(control.thaw_all().await.unwrap(), runs);
+            let written = fs::read(dir.path().join("cgroup.freeze")).unwrap();
+            assert_eq!(written, b"0");
+        }
+    }
+
+    #[tokio::test]
     async fn without_the_controller_or_the_container_nobody_is_named() {
         let none = Control(Files::of(Cgroup::V1([].into())));
         assert_eq!(none.who_is_stuck().await, []);
+        assert!(!none.thaw_all().await.unwrap());
         let gone = control(Path::new("/nonexistent"));
         assert_eq!(gone.who_is_stuck().await, []);
     }

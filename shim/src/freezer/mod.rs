@@ -89,6 +89,21 @@ pub(crate) async fn freeze(container: &Container) -> Result<(), FreezeError> {
     }
 }
 
+/// Lets all tasks of a container run that was frozen. runc, which writes the same file
+/// (`cgroups/fs/freezer.go`, `fs2/freezer.go`), is only asked if that does not help: to start it takes
+/// longer than anything else here.
+///
+/// # Errors
+/// The tasks stay frozen.
+pub(crate) async fn thaw(container: &Container) -> Result<(), RuncError> {
+    match Control::of(container.init.pid()).thaw_all().await {
+        Ok(true) => return Ok(()),
+        Ok(false) => {}
+        Err(error) => tracing::debug!(%error, "cannot write the freezer's file"),
+    }
+    container.runc.resume().await
+}
+
 /// Runs `runc pause` once. A runc that is still at it when the container's limit is over is killed.
 async fn attempt(container: &Container, begun: Instant) -> Result<(), RuncError> {
     let pausing = container.runc.start(&Call::Pause)?;
