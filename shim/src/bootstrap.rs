@@ -58,7 +58,8 @@ pub(crate) fn read_stdin() -> io::Result<Vec<u8>> {
     Ok(input)
 }
 
-fn decode(input: &[u8], flags: &Flags) -> Params {
+/// Decodes what was read.
+pub(crate) fn decode(input: &[u8], flags: &Flags) -> Params {
     let legacy = Params {
         address: if flags.address.is_empty() {
             env::var("GRPC_ADDRESS").unwrap_or_default()

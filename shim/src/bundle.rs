@@ -3,7 +3,8 @@
 
 use std::{
     ffi::OsString,
-    io,
+    fs::File,
+    io::{self, Read},
     os::unix::ffi::{OsStrExt, OsStringExt},
     path::{Path, PathBuf},
 };
@@ -19,6 +20,9 @@ const GROUPING: [&str; 2] = [
     "io.containerd.runc.v2.group",
     "io.kubernetes.cri.sandbox-id",
 ];
+
+/// More than this many bytes are no pid.
+const MAX_PID_FILE: u64 = 64;
 
 /// A bundle that cannot be read or written.
 #[derive(Debug, Error)]
@@ -159,14 +163,23 @@ pub(crate) fn shares_pid_namespace(config: &Value) -> bool {
 /// # Errors
 /// [`BundleError`].
 pub(crate) fn read_pid(path: &Path) -> Result<u32, BundleError> {
-    let text = std::fs::read_to_string(path).map_err(|source| BundleError::File {
+    let mut bytes = Vec::new();
+    File::open(path)
+        .and_then(|file| file.take(MAX_PID_FILE).read_to_end(&mut bytes))
+        .map_err(|source| BundleError::File {
+            path: path.to_owned(),
+            source,
+        })?;
+    pid(&bytes).ok_or_else(|| BundleError::Pid {
         path: path.to_owned(),
-        source,
-    })?;
-    text.trim().parse().map_err(|_| BundleError::Pid {
-        path: path.to_owned(),
-        text,
+        text: String::from_utf8_lossy(&bytes).into_owned(),
     })
+}
+
+/// A pid in digits; 0 is none.
+pub(crate) fn pid(text: &[u8]) -> Option<u32> {
+    let text = std::str::from_utf8(text).ok()?;
+    text.trim().parse().ok().filter(|pid| *pid != 0)
 }
 
 #[cfg(test)]
@@ -223,7 +236,12 @@ mod tests {
         assert!(read_pid(&path).is_err());
         std::fs::write(&path, "42\n").unwrap();
         assert_eq!(read_pid(&path).unwrap(), 42);
-        std::fs::write(&path, "x").unwrap();
-        assert!(matches!(read_pid(&path), Err(BundleError::Pid { .. })));
+        for text in ["", "x", "0", "-1", "4294967296", &"1".repeat(1 << 20)] {
+            std::fs::write(&path, text).unwrap();
+            let Err(BundleError::Pid { text: shown, .. }) = read_pid(&path) else {
+                panic!("{text:?} is a pid");
+            };
+            assert!(shown.len() <= 64);
+        }
     }
 }

@@ -38,7 +38,7 @@ impl Cgroup {
 
 /// Reads `/proc/PID/cgroup`: lines of `id:controllers:path`, without controllers for the unified
 /// hierarchy.
-fn parse(membership: &[u8], mount: &Path) -> Option<Cgroup> {
+pub(crate) fn parse(membership: &[u8], mount: &Path) -> Option<Cgroup> {
     let mut v1 = HashMap::new();
     let mut unified = None;
     for line in membership.split(|byte| *byte == b'\n') {

@@ -218,7 +218,9 @@ impl TaskError {
                 | OptionsError::Decode { .. }
                 | OptionsError::DecodeOlder { .. },
             )
-            | Self::Io(IoError::Scheme { .. } | IoError::Input { .. }) => Code::INVALID_ARGUMENT,
+            | Self::Io(IoError::Scheme { .. } | IoError::Text { .. } | IoError::Input { .. }) => {
+                Code::INVALID_ARGUMENT
+            }
             Self::Engine { source, .. } => match source.phase {
                 Phase::Prepare | Phase::Plan | Phase::Fit => Code::FAILED_PRECONDITION,
                 _ => Code::UNKNOWN,
@@ -249,9 +251,22 @@ impl TaskError {
     }
 }
 
+/// So long an error's text may be, in bytes: what does not fit into a message of ttrpc (4 MiB) would
+/// never reach the client, and texts of requests and of runc are quoted.
+const MAX_TEXT: usize = 16 << 10;
+
+/// The beginning of a text that is too long.
+pub(crate) fn bounded(mut text: String) -> String {
+    if text.len() > MAX_TEXT {
+        text.truncate(text.floor_char_boundary(MAX_TEXT));
+        text.push('…');
+    }
+    text
+}
+
 impl From<TaskError> for ttrpc::Error {
     fn from(error: TaskError) -> Self {
-        Self::RpcStatus(ttrpc::get_status(error.code(), report(&error)))
+        Self::RpcStatus(ttrpc::get_status(error.code(), bounded(report(&error))))
     }
 }
 
@@ -279,6 +294,18 @@ mod tests {
         };
         let expected = "OCI runtime create failed: no such file";
         assert_eq!(status(error), (Code::UNKNOWN, expected.into()));
+    }
+
+    #[test]
+    fn a_long_text_is_cut_off() {
+        let error = TaskError::Invalid {
+            what: "id",
+            why: "ü".repeat(MAX_TEXT),
+        };
+        let (code, text) = status(error);
+        assert_eq!(code, Code::INVALID_ARGUMENT);
+        assert!(text.starts_with("id of the request cannot be used: ü"));
+        assert!(text.ends_with("ü…") && text.len() <= MAX_TEXT + '…'.len_utf8());
     }
 
     #[test]

@@ -12,17 +12,29 @@ use thiserror::Error;
 pub(crate) enum IoError {
     /// A URI with a scheme that means nothing here.
     #[error(
-        "cannot use {uri:?} as a standard stream: scheme {scheme:?} is not supported; \
+        "cannot use {uri:?} as {stream}: scheme {scheme:?} is not supported; \
          use a fifo's path, file:// or (for output) binary://"
     )]
     Scheme {
+        /// The field of the request.
+        stream: &'static str,
         /// What containerd passed.
         uri: String,
         /// Its scheme.
         scheme: String,
     },
+    /// A path or an argument that is none.
+    #[error("cannot use {uri:?} as {stream}: {why}")]
+    Text {
+        /// The field of the request.
+        stream: &'static str,
+        /// What containerd passed.
+        uri: String,
+        /// What is wrong.
+        why: &'static str,
+    },
     /// Input from something that cannot be read.
-    #[error("cannot read standard input from {uri:?}: only a fifo will do")]
+    #[error("cannot use {uri:?} as stdin: only a fifo will do")]
     Input {
         /// What containerd passed.
         uri: String,

@@ -29,19 +29,19 @@ impl Stdio {
     /// Understands all three.
     ///
     /// # Errors
-    /// [`IoError::Scheme`], [`IoError::Input`].
+    /// [`IoError::Scheme`], [`IoError::Text`], [`IoError::Input`].
     pub(super) fn targets(&self) -> Result<Targets, IoError> {
-        let stdin = Target::parse(&self.stdin)?;
+        let stdin = Target::parse("stdin", &self.stdin)?;
         if !matches!(stdin, Target::Null | Target::Fifo(_)) {
             return Err(IoError::Input {
                 uri: self.stdin.clone(),
             });
         }
-        let stdout = Target::parse(&self.stdout)?;
+        let stdout = Target::parse("stdout", &self.stdout)?;
         // One logger takes both outputs, as with the Go shim.
         let stderr = match &stdout {
             Target::Binary(_) => Target::Null,
-            _ => Target::parse(&self.stderr)?,
+            _ => Target::parse("stderr", &self.stderr)?,
         };
         Ok(Targets {
             stdin,
@@ -57,7 +57,23 @@ impl Stdio {
     pub(crate) fn check(&self) -> Result<(), IoError> {
         self.targets().map(drop)
     }
+
+    /// What is to be opened or run.
+    #[cfg(fuzzing)]
+    pub(crate) fn paths(&self) -> Vec<PathBuf> {
+        let targets = self.targets().into_iter();
+        let all = targets.flat_map(|targets| [targets.stdin, targets.stdout, targets.stderr]);
+        all.filter_map(|target| match target {
+            Target::Null => None,
+            Target::Fifo(path) | Target::File(path) => Some(path),
+            Target::Binary(uri) => Some(uri.path),
+        })
+        .collect()
+    }
 }
+
+/// Why a text cannot be handed to the system.
+const ZERO: &str = "it has a zero byte";
 
 /// One stream.
 #[derive(Debug, PartialEq, Eq)]
@@ -82,25 +98,43 @@ pub(super) struct BinaryUri {
 }
 
 impl Target {
-    fn parse(uri: &str) -> Result<Self, IoError> {
+    /// Understands the field `stream` of a request.
+    fn parse(stream: &'static str, uri: &str) -> Result<Self, IoError> {
         if uri.is_empty() {
             return Ok(Self::Null);
         }
-        let Some((scheme, rest)) = uri.split_once("://") else {
-            return Ok(Self::Fifo(uri.into()));
+        let text = |why| IoError::Text {
+            stream,
+            uri: uri.to_owned(),
+            why,
+        };
+        let (scheme, rest) = match uri.split_once("://") {
+            Some((scheme, rest)) => (scheme, rest),
+            // A path as it is, in which nothing is escaped.
+            None if uri.contains('\0') => return Err(text(ZERO)),
+            None => return Ok(Self::Fifo(uri.into())),
         };
         let (path, query) = rest.split_once('?').unwrap_or((rest, ""));
+        let path = decoded(path);
+        let args: Vec<String> = form_urlencoded::parse(query.as_bytes())
+            .flat_map(|(key, value)| [key.into_owned(), value.into_owned()])
+            .filter(|word| !word.is_empty())
+            .collect();
+        if path.is_empty() {
+            return Err(text("it has no path"));
+        }
+        if args.iter().chain([&path]).any(|text| text.contains('\0')) {
+            return Err(text(ZERO));
+        }
         match scheme {
-            "fifo" => Ok(Self::Fifo(decoded(path))),
-            "file" => Ok(Self::File(decoded(path))),
+            "fifo" => Ok(Self::Fifo(path.into())),
+            "file" => Ok(Self::File(path.into())),
             "binary" => Ok(Self::Binary(BinaryUri {
-                path: decoded(path),
-                args: form_urlencoded::parse(query.as_bytes())
-                    .flat_map(|(key, value)| [key.into_owned(), value.into_owned()])
-                    .filter(|word| !word.is_empty())
-                    .collect(),
+                path: path.into(),
+                args,
             })),
             _ => Err(IoError::Scheme {
+                stream,
                 uri: uri.to_owned(),
                 scheme: scheme.to_owned(),
             }),
@@ -109,7 +143,7 @@ impl Target {
 }
 
 /// The path of a URI, `%xx` undone; a plus stays a plus there.
-fn decoded(path: &str) -> PathBuf {
+fn decoded(path: &str) -> String {
     let escaped = path
         .replace('+', "%2B")
         .replace('&', "%26")
@@ -118,7 +152,6 @@ fn decoded(path: &str) -> PathBuf {
         .next()
         .map(|(path, _)| path.into_owned())
         .unwrap_or_default()
-        .into()
 }
 
 #[cfg(test)]
@@ -127,23 +160,44 @@ mod tests {
 
     #[test]
     fn schemes() {
-        assert_eq!(Target::parse("").unwrap(), Target::Null);
+        assert_eq!(Target::parse("stdout", "").unwrap(), Target::Null);
         for fifo in ["/run/f", "fifo:///run/f"] {
-            assert_eq!(Target::parse(fifo).unwrap(), Target::Fifo("/run/f".into()));
+            assert_eq!(
+                Target::parse("stdout", fifo).unwrap(),
+                Target::Fifo("/run/f".into())
+            );
         }
         assert_eq!(
-            Target::parse("file:///var/a%20b+c=d").unwrap(),
+            Target::parse("stdout", "file:///var/a%20b+c=d").unwrap(),
             Target::File("/var/a b+c=d".into())
         );
-        let error = Target::parse("stream://x").unwrap_err().to_string();
+        let error = Target::parse("stdout", "stream://x")
+            .unwrap_err()
+            .to_string();
         assert!(error.contains("\"stream\" is not supported"), "{error}");
+    }
+
+    #[test]
+    fn what_is_no_path_is_refused_by_its_field() {
+        for uri in [
+            "file://",
+            "binary://?a=b",
+            "fifo://",
+            "/a\0",
+            "file:///a%00",
+            "binary:///a?%00",
+        ] {
+            let error = Target::parse("stderr", uri).unwrap_err();
+            assert!(matches!(error, IoError::Text { .. }), "{uri:?}: {error}");
+            assert!(error.to_string().contains("as stderr"), "{error}");
+        }
     }
 
     #[test]
     fn nerdctls_logger() {
         let uri = "binary:///usr/bin/nerdctl?_NERDCTL_INTERNAL_LOGGING=%2Fvar%2Flib%2Fnerdctl";
         assert_eq!(
-            Target::parse(uri).unwrap(),
+            Target::parse("stdout", uri).unwrap(),
             Target::Binary(BinaryUri {
                 path: "/usr/bin/nerdctl".into(),
                 args: vec![

@@ -95,7 +95,8 @@ fn read_back(file: &mut File) -> Vec<u8> {
     bytes
 }
 
-fn last_line(bytes: &[u8]) -> Option<String> {
+/// The last line that says something.
+pub(crate) fn last_line(bytes: &[u8]) -> Option<String> {
     String::from_utf8_lossy(bytes)
         .lines()
         .map(str::trim)

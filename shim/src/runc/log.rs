@@ -10,7 +10,7 @@ struct Entry {
 }
 
 /// The last message of level error or worse; `None` when there is none.
-pub(super) fn last_error(log: &[u8]) -> Option<String> {
+pub(crate) fn last_error(log: &[u8]) -> Option<String> {
     log.split(|byte| *byte == b'\n')
         .rev()
         .filter_map(|line| serde_json::from_slice::<Entry>(line).ok())

@@ -5,8 +5,9 @@
 
 mod command;
 mod error;
-mod invocation;
-mod log;
+pub(crate) mod invocation;
+pub(crate) mod log;
+pub(crate) mod output;
 
 use std::{
     ffi::OsString,
@@ -29,13 +30,13 @@ use rustix::{
     fs::{MemfdFlags, Mode, memfd_create},
     process::umask,
 };
-use serde::Deserialize;
 
 use self::invocation::LogFile;
 pub(crate) use self::{
     command::{Call, CheckpointArgs, CreateArgs, CriuFlags, ExecArgs, RestoreArgs},
     error::RuncError,
     invocation::{Captured, Invocation},
+    output::RuncStatus,
 };
 use crate::{
     mounts::{self, MountError},
@@ -73,27 +74,6 @@ pub(crate) struct ChildStdio {
     pub(crate) stdout: OwnedFd,
     /// Descriptor 2.
     pub(crate) stderr: OwnedFd,
-}
-
-/// The status word of `runc state`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum RuncStatus {
-    /// Being created.
-    Creating,
-    /// Created, its program not started.
-    Created,
-    /// Running.
-    Running,
-    /// Frozen.
-    Paused,
-    /// Ended.
-    Stopped,
-}
-
-#[derive(Deserialize)]
-struct StateOutput {
-    status: RuncStatus,
 }
 
 impl Runc {
@@ -212,9 +192,7 @@ impl Runc {
     /// # Errors
     /// [`RuncError`]; also when runc's answer is not what runc(8) promises.
     pub(crate) async fn state(&self) -> Result<RuncStatus, RuncError> {
-        self.json::<StateOutput>(&Call::State)
-            .await
-            .map(|state| state.status)
+        self.ask(&Call::State, output::state).await
     }
 
     /// The pids of the container's processes, in the shim's pid namespace.
@@ -222,14 +200,15 @@ impl Runc {
     /// # Errors
     /// As [`Runc::state`].
     pub(crate) async fn pids(&self) -> Result<Vec<u32>, RuncError> {
-        // `null` is what runc prints for no process at all.
-        self.json::<Option<Vec<u32>>>(&Call::Ps)
-            .await
-            .map(Option::unwrap_or_default)
+        self.ask(&Call::Ps, output::pids).await
     }
 
     /// Asks runc; one that is killed meanwhile is asked again.
-    async fn json<T: for<'a> Deserialize<'a>>(&self, call: &Call) -> Result<T, RuncError> {
+    async fn ask<T>(
+        &self,
+        call: &Call,
+        read: fn(&[u8]) -> serde_json::Result<T>,
+    ) -> Result<T, RuncError> {
         let mut result = self.run(call).await;
         for _ in 1..CALLS {
             if !matches!(&result, Err(error) if error.was_killed()) {
@@ -237,7 +216,7 @@ impl Runc {
             }
             result = self.run(call).await;
         }
-        serde_json::from_slice(&result?).map_err(|source| RuncError::Output {
+        read(&result?).map_err(|source| RuncError::Output {
             command: call.name(),
             id: self.id.clone(),
             source,

@@ -15,7 +15,7 @@ use containerd_shim_protos::{
 use remap_engine::policy::Policy;
 use tokio::time;
 
-use super::pause;
+use super::{field, pause};
 use crate::{
     container::Container,
     engine,
@@ -26,6 +26,9 @@ use crate::{
     shim::Shim,
     status::{Op, Status},
 };
+
+/// The type of the request's options.
+pub(crate) const OPTIONS: &str = "containerd.runc.v1.CheckpointOptions";
 
 /// The field of `CheckpointOptions` that containerd added after these protos were made.
 const PARENT_PATH: u32 = 10;
@@ -51,17 +54,9 @@ pub(super) async fn checkpoint(
     requester: Requester,
 ) -> Result<Empty, TaskError> {
     let container = shim.container(&request.id)?;
-    let mut options = options::decode::<CheckpointOptions>(
-        request.options.as_ref(),
-        "containerd.runc.v1.CheckpointOptions",
-    )?
-    .unwrap_or_default();
-    if request.path.is_empty() {
-        return Err(TaskError::Invalid {
-            what: "path",
-            why: "it is empty".into(),
-        });
-    }
+    let options = options::decode::<CheckpointOptions>(request.options.as_ref(), OPTIONS)?;
+    let mut options = options.unwrap_or_default();
+    field::check_checkpoint(&request, &options)?;
     // The other options that annotations set are the engine's business.
     // A bundle that cannot be read is refused by the engine, which says in which phase.
     let policy = Policy::load(container.bundle.path()).unwrap_or_default();
@@ -173,7 +168,7 @@ fn default_work_path(container: &Container) -> PathBuf {
     container.bundle.work().join("criu-work")
 }
 
-fn parent_path(options: &CheckpointOptions) -> Option<PathBuf> {
+pub(super) fn parent_path(options: &CheckpointOptions) -> Option<PathBuf> {
     match options.unknown_fields().get(PARENT_PATH)? {
         UnknownValueRef::LengthDelimited(bytes) => std::str::from_utf8(bytes)
             .ok()

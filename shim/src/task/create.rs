@@ -12,6 +12,7 @@ use std::{
 use containerd_shim_protos::api::{CreateTaskRequest, CreateTaskResponse, Mount};
 use remap_engine::{policy::Policy, time_limit, together};
 
+use super::field;
 use crate::{
     bundle::{self, Bundle},
     container::Container,
@@ -36,9 +37,10 @@ pub(super) async fn create(
     shim: Arc<Shim>,
     request: CreateTaskRequest,
 ) -> Result<CreateTaskResponse, TaskError> {
+    let options = Options::from_any(request.options.as_ref())?;
+    field::check_create(&request, &options)?;
     let reservation = shim.reserve(&request.id)?;
-    let container = Arc::new(prepare(&shim, &request)?);
-    container.init.stdio.check()?;
+    let container = Arc::new(prepare(&shim, &request, options)?);
     let rootfs = container.bundle.rootfs();
     mounts::mount(root_mounts(&request, &container)?, &rootfs).await?;
     let launched = match container.checkpoint {
@@ -82,8 +84,18 @@ fn root_mounts(
 
 /// All that is known of the container before anything is done for it. This is also the place
 /// where its `config.json` may be changed, before any runtime has read it.
-fn prepare(shim: &Shim, request: &CreateTaskRequest) -> Result<Container, TaskError> {
-    let options = Options::from_any(request.options.as_ref())?;
+fn prepare(
+    shim: &Shim,
+    request: &CreateTaskRequest,
+    options: Options,
+) -> Result<Container, TaskError> {
+    let stdio = Stdio {
+        stdin: request.stdin.clone(),
+        stdout: request.stdout.clone(),
+        stderr: request.stderr.clone(),
+        terminal: request.terminal,
+    };
+    stdio.check()?;
     let bundle = Bundle::new(&request.bundle);
     options.save(bundle.path())?;
     let adopted = remap_engine::bundle::adopt(bundle.path())?;
@@ -99,12 +111,6 @@ fn prepare(shim: &Shim, request: &CreateTaskRequest) -> Result<Container, TaskEr
         }
         tracing::warn!(id = request.id, %error, "the container cannot be checkpointed again");
     }
-    let stdio = Stdio {
-        stdin: request.stdin.clone(),
-        stdout: request.stdout.clone(),
-        stderr: request.stderr.clone(),
-        terminal: request.terminal,
-    };
     Ok(Container {
         runc: Runc::new(
             &options,

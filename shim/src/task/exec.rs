@@ -11,6 +11,7 @@ use std::{
 
 use containerd_shim_protos::api::{Empty, ExecProcessRequest};
 
+use super::field;
 use crate::{
     container::{Container, Exec},
     error::TaskError,
@@ -32,6 +33,7 @@ static SERIAL: AtomicU64 = AtomicU64::new(0);
 /// [`TaskError`].
 pub(super) async fn add(shim: Arc<Shim>, request: ExecProcessRequest) -> Result<Empty, TaskError> {
     let container = shim.container(&request.id)?;
+    let spec = field::process(&request)?;
     let stdio = Stdio {
         stdin: request.stdin,
         stdout: request.stdout,
@@ -39,10 +41,6 @@ pub(super) async fn add(shim: Arc<Shim>, request: ExecProcessRequest) -> Result<
         terminal: request.terminal,
     };
     stdio.check()?;
-    let spec = serde_json::from_slice(&request.spec.value).map_err(|error| TaskError::Invalid {
-        what: "spec",
-        why: error.to_string(),
-    })?;
     let _permit = container.begin(Op::Exec).await?;
     if container.init.pid() == 0 {
         // It is to be restored, and has no namespaces yet.
@@ -63,7 +61,7 @@ pub(super) async fn add(shim: Arc<Shim>, request: ExecProcessRequest) -> Result<
         }
         Entry::Vacant(entry) => entry.insert(Arc::new(Exec {
             process: Process::new(request.exec_id.clone(), stdio),
-            spec,
+            spec: spec.into(),
         })),
     };
     shim.publisher

@@ -1,9 +1,10 @@
 //! containerd's task API, one operation per file.
 
-mod checkpoint;
+pub(crate) mod checkpoint;
 pub(crate) mod create;
 mod delete;
 mod exec;
+pub(crate) mod field;
 mod kill;
 mod pause;
 mod pids;

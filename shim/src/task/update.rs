@@ -10,6 +10,7 @@ use std::{
 
 use containerd_shim_protos::api::{Empty, UpdateTaskRequest};
 
+use super::field;
 use crate::{error::TaskError, runc::Call, shim::Shim, status::Op};
 
 static SERIAL: AtomicU64 = AtomicU64::new(0);
@@ -24,12 +25,7 @@ pub(super) async fn update(
 ) -> Result<Empty, TaskError> {
     let container = shim.container(&request.id)?;
     let resources = &request.resources.value;
-    serde_json::from_slice::<serde_json::Map<String, serde_json::Value>>(resources).map_err(
-        |error| TaskError::Invalid {
-            what: "resources",
-            why: error.to_string(),
-        },
-    )?;
+    field::object("resources", resources)?;
     let _permit = container.begin(Op::Update).await?;
     let serial = SERIAL.fetch_add(1, Ordering::Relaxed);
     let path = container
