@@ -32,6 +32,8 @@ pub(crate) fn delete(flags: &Flags) -> Result<()> {
         flags.bundle.clone()
     };
     let bundle = Bundle::new(directory);
+    // First: containerd kills an action that takes too long.
+    remove_socket(&bundle);
     let runc = Runc::of(flags, &bundle);
     if let Some(interrupted) = Interrupted::find(bundle.path(), init_pid(&bundle)) {
         // Killed first, no task runs on when CRIU lets go; and as long as CRIU holds them, they
@@ -52,7 +54,6 @@ pub(crate) fn delete(flags: &Flags) -> Result<()> {
     if let Err(error) = mounts::unmount(&bundle.rootfs()) {
         tracing::warn!(%error, "cannot unmount the root file system");
     }
-    remove_socket(&bundle);
     // containerd removes the bundle after a success, and with it the old contents of mounts.
     recovered.map_err(anyhow::Error::from_boxed)?;
     let response = DeleteResponse {

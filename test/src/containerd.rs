@@ -22,8 +22,8 @@ const LOOKUP_FILE: &str = "/run/containerd.lookup";
 
 const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Debug, because that makes a shim's log part of containerd's. No CRI: nothing
-/// here speaks it, and it is a third of the start-up time.
+/// No CRI: nothing here speaks it, and it is a third of the start-up time. The level of the log is
+/// added: debug makes a shim's log part of containerd's.
 const CONFIG: &str = r#"version = 2
 disabled_plugins = [
   "io.containerd.grpc.v1.cri",
@@ -32,8 +32,6 @@ disabled_plugins = [
   "io.containerd.podsandbox.controller.v1.podsandbox",
   "io.containerd.grpc.v1.sandbox-controllers",
 ]
-[debug]
-  level = "debug"
 "#;
 
 /// Which shim this containerd finds under the name `io.containerd.runc.v2`. It
@@ -92,7 +90,16 @@ impl<'h> Containerd<'h> {
             }
             self.stop()?;
         }
-        self.start(lookup)
+        self.start(lookup, "debug")
+    }
+
+    /// Starts one that logs each event that it gets. It must not run, and is to be stopped by who
+    /// has started it.
+    ///
+    /// # Errors
+    /// It does not answer in time.
+    pub fn start_tracing(&self, lookup: ShimLookup) -> Result<()> {
+        self.start(lookup, "trace")
     }
 
     /// Stops it, politely if it reacts. The host's shims and containers run on.
@@ -133,9 +140,10 @@ impl<'h> Containerd<'h> {
         Ok(self.host.shell(&line)?.text().into_owned())
     }
 
-    fn start(&self, lookup: ShimLookup) -> Result<()> {
+    fn start(&self, lookup: ShimLookup, level: &str) -> Result<()> {
         let host = self.host;
-        host.command("tee").arg(CONFIG_FILE).stdin(CONFIG).check()?;
+        let config = format!("{CONFIG}\n[debug]\n  level = \"{level}\"\n");
+        host.command("tee").arg(CONFIG_FILE).stdin(config).check()?;
         host.command("tee")
             .arg(LOOKUP_FILE)
             .stdin(lookup.to_string())

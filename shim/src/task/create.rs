@@ -97,7 +97,6 @@ fn prepare(
     };
     stdio.check()?;
     let bundle = Bundle::new(&request.bundle);
-    options.save(bundle.path())?;
     let adopted = remap_engine::bundle::adopt(bundle.path())?;
     time_limit::check(&adopted)?;
     let config = bundle.config()?;
@@ -111,6 +110,8 @@ fn prepare(
         }
         tracing::warn!(id = request.id, %error, "the container cannot be checkpointed again");
     }
+    // Not into any other directory: this one has a `config.json`.
+    options.save(bundle.path())?;
     Ok(Container {
         runc: Runc::new(
             &options,

@@ -11,7 +11,7 @@ mod log;
 mod proc;
 mod restore;
 mod running;
-mod seed;
+pub(crate) mod seed;
 mod strike;
 
 use std::env;

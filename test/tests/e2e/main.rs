@@ -80,6 +80,7 @@ mod skips;
 mod special;
 mod stage;
 mod stock;
+mod survival;
 mod terminal;
 mod together;
 mod user_conf;
@@ -125,6 +126,7 @@ const SCENARIOS: &[&[Scenario]] = &[
     memory_files::SCENARIOS,
     meanwhile::SCENARIOS,
     interrupted::SCENARIOS,
+    survival::SCENARIOS,
     injected::SCENARIOS,
     failing::SCENARIOS,
     user_conf::SCENARIOS,

@@ -6,7 +6,7 @@
 //! To add a case: put it into the list of a file of this directory.
 
 mod create;
-mod events;
+pub(crate) mod events;
 mod exec;
 mod io;
 mod kill;
@@ -15,7 +15,7 @@ mod log;
 mod notes;
 mod restore;
 mod run;
-mod shim;
+pub(crate) mod shim;
 mod start;
 mod streams;
 mod task;
@@ -33,7 +33,7 @@ use crate::scenario::Scenario;
 const STOCK: &str = "/usr/bin/containerd-shim-runc-v2";
 
 /// Ours, beside it.
-const OURS: &str = "/opt/remap/bin/containerd-shim-remap-v2";
+pub(crate) const OURS: &str = "/opt/remap/bin/containerd-shim-remap-v2";
 
 /// How often the stock shim may try to do as ours does.
 const STOCK_ATTEMPTS: u32 = 3;

@@ -10,7 +10,7 @@ use anyhow::{Context, Error, Result};
 use remap_test::Flavour;
 
 /// `MASTER` repeats a run, `MASTER.INDEX` (as failures name it) one injection.
-pub(super) const VARIABLE: &str = "REMAP_TEST_SEED";
+pub(crate) const VARIABLE: &str = "REMAP_TEST_SEED";
 
 /// The master of a default run: a failure there is not to depend on whose turn it was. (The moments
 /// still vary with the machine.) Full runs look further.
@@ -50,10 +50,7 @@ impl Seed {
 
     /// Its dice.
     pub(super) fn dice(self) -> Dice {
-        let mut dice = Dice(self.master ^ (u64::from(self.index) << 32));
-        // Neighbours are not to begin alike.
-        dice.next();
-        dice
+        Dice::new(self.master ^ (u64::from(self.index) << 32))
     }
 }
 
@@ -93,9 +90,17 @@ fn fresh_master() -> u64 {
 
 /// Numbers that look random (Sebastiano Vigna's `SplitMix64`).
 #[derive(Debug)]
-pub(super) struct Dice(u64);
+pub(crate) struct Dice(u64);
 
 impl Dice {
+    /// Those of this seed.
+    pub(crate) fn new(seed: u64) -> Self {
+        let mut dice = Self(seed);
+        // Neighbours are not to begin alike.
+        dice.next();
+        dice
+    }
+
     fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut value = self.0;
@@ -105,17 +110,17 @@ impl Dice {
     }
 
     /// A number below `bound`.
-    pub(super) fn below(&mut self, bound: u64) -> u64 {
+    pub(crate) fn below(&mut self, bound: u64) -> u64 {
         self.next() % bound.max(1)
     }
 
     /// True in `percent` of all cases.
-    pub(super) fn happens(&mut self, percent: u64) -> bool {
+    pub(crate) fn happens(&mut self, percent: u64) -> bool {
         self.below(100) < percent
     }
 
     /// One of `all`; name one twice and it comes twice as often.
-    pub(super) fn one_of<T: Copy>(&mut self, all: &[T]) -> T {
+    pub(crate) fn one_of<T: Copy>(&mut self, all: &[T]) -> T {
         let index = self.below(all.len() as u64);
         all[usize::try_from(index).unwrap_or_default()]
     }

@@ -17,7 +17,7 @@ use containerd_shim_protos::shim_sync::create_events;
 use containerd_shim_protos::ttrpc::{self, TtrpcContext};
 
 /// The service; dropping it ends it.
-pub(super) struct Events {
+pub(crate) struct Events {
     log: Log,
     server: Option<ttrpc::Server>,
 }
@@ -26,18 +26,18 @@ type Log = Arc<Mutex<Vec<Event>>>;
 
 /// One event.
 #[derive(Debug, Clone)]
-pub(super) struct Event {
+pub(crate) struct Event {
     /// As `/tasks/exit`.
-    pub(super) topic: String,
+    pub(crate) topic: String,
     /// The namespace of the envelope.
-    pub(super) namespace: String,
+    pub(crate) namespace: String,
     /// What is in it.
-    pub(super) what: What,
+    pub(crate) what: What,
 }
 
 /// The events of tasks (containerd `api/events/task.proto`).
 #[derive(Debug, Clone)]
-pub(super) enum What {
+pub(crate) enum What {
     Create(TaskCreate),
     Start(TaskStart),
     Exit(TaskExit),
@@ -54,7 +54,7 @@ pub(super) enum What {
 
 impl Events {
     /// Listens on the socket `path`.
-    pub(super) fn listen(path: &Path) -> Result<Self> {
+    pub(crate) fn listen(path: &Path) -> Result<Self> {
         let log = Log::default();
         let service = create_events(Arc::new(Service(log.clone())));
         let address = format!("unix://{}", path.display());
@@ -70,7 +70,7 @@ impl Events {
     }
 
     /// How many deletions of containers have come.
-    pub(super) fn deletions(&self) -> usize {
+    pub(crate) fn deletions(&self) -> usize {
         let so_far = self.so_far();
         let gone = so_far
             .iter()
@@ -79,7 +79,7 @@ impl Events {
     }
 
     /// What has come so far.
-    pub(super) fn so_far(&self) -> Vec<Event> {
+    pub(crate) fn so_far(&self) -> Vec<Event> {
         self.log
             .lock()
             .unwrap_or_else(PoisonError::into_inner)

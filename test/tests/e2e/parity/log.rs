@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use anyhow::{Context as _, Result};
 
 /// What was logged so far.
-pub(super) struct Log {
+pub(crate) struct Log {
     text: Arc<Mutex<Vec<u8>>>,
     /// While it is open there is a writer, so that the reader goes on after the shim.
     _writer: File,
@@ -16,7 +16,7 @@ pub(super) struct Log {
 
 impl Log {
     /// Reads the FIFO `path` from now on.
-    pub(super) fn follow(path: PathBuf) -> Result<Self> {
+    pub(crate) fn follow(path: PathBuf) -> Result<Self> {
         let text = Arc::new(Mutex::new(Vec::new()));
         let open = || OpenOptions::new().read(true).write(true).open(&path);
         let writer = open().with_context(|| format!("cannot open {}", path.display()))?;
@@ -36,7 +36,7 @@ impl Log {
     }
 
     /// As text.
-    pub(super) fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         let text = self.text.lock().unwrap_or_else(PoisonError::into_inner);
         String::from_utf8_lossy(&text).into_owned()
     }

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
@@ -16,7 +17,7 @@ use super::events::Events;
 use super::log::Log;
 
 /// The container of a case.
-pub(super) const ID: &str = "parity";
+pub(crate) const ID: &str = "parity";
 
 /// The task service of a flavour's stock shim; v2 and v3 differ in the name only, and ours has both.
 fn service(flavour: Flavour) -> &'static str {
@@ -36,15 +37,15 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 const END: Duration = Duration::from_secs(10);
 
 /// An answer of a shim: a message, or a code of gRPC (`google.rpc.Code`) and why.
-pub(super) type Answer<R> = Result<R, Refusal>;
+pub(crate) type Answer<R> = Result<R, Refusal>;
 
 /// A refusal.
 #[derive(Debug, Clone)]
-pub(super) struct Refusal {
+pub(crate) struct Refusal {
     /// By name, as `NOT_FOUND`.
-    pub(super) code: String,
+    pub(crate) code: String,
     /// For people.
-    pub(super) message: String,
+    pub(crate) message: String,
 }
 
 impl std::fmt::Display for Refusal {
@@ -56,7 +57,7 @@ impl std::fmt::Display for Refusal {
 impl std::error::Error for Refusal {}
 
 /// A shim and its directory: the bundle, `rootfs`, and what a case puts there.
-pub(super) struct Shim<'h> {
+pub(crate) struct Shim<'h> {
     host: &'h Host,
     program: &'static str,
     dir: String,
@@ -69,7 +70,7 @@ pub(super) struct Shim<'h> {
 
 impl<'h> Shim<'h> {
     /// Prepares a bundle in `dir` for the shim `program`, which is not started yet.
-    pub(super) fn prepare(host: &'h Host, program: &'static str, dir: &str) -> Result<Self> {
+    pub(crate) fn prepare(host: &'h Host, program: &'static str, dir: &str) -> Result<Self> {
         let lines = format!(
             "mkdir -p {dir}/{ID}/rootfs {dir}/{ID}/work {dir}/rootfs/bin {dir}/rootfs/proc {dir}/rootfs/dev {dir}/rootfs/sys \
                 {dir}/rootfs/tmp {dir}/rootfs/run {dir}/rootfs/etc
@@ -104,32 +105,32 @@ impl<'h> Shim<'h> {
     }
 
     /// The host that it runs on.
-    pub(super) fn host(&self) -> &'h Host {
+    pub(crate) fn host(&self) -> &'h Host {
         self.host
     }
 
     /// Its directory, as the host names it.
-    pub(super) fn dir(&self) -> &str {
+    pub(crate) fn dir(&self) -> &str {
         &self.dir
     }
 
     /// The bundle, as the host names it.
-    pub(super) fn bundle(&self) -> String {
+    pub(crate) fn bundle(&self) -> String {
         format!("{}/{ID}", self.dir)
     }
 
     /// What it has logged.
-    pub(super) fn log(&self) -> String {
+    pub(crate) fn log(&self) -> String {
         self.log.text()
     }
 
     /// What it has published.
-    pub(super) fn events(&self) -> &Events {
+    pub(crate) fn events(&self) -> &Events {
         &self.events
     }
 
     /// Changes the container's `config.json`.
-    pub(super) fn edit_spec(&self, edit: impl FnOnce(&mut Value)) -> Result<()> {
+    pub(crate) fn edit_spec(&self, edit: impl FnOnce(&mut Value)) -> Result<()> {
         let text = self
             .host
             .read_file(&format!("{}/config.json", self.bundle()))?;
@@ -145,7 +146,7 @@ impl<'h> Shim<'h> {
     }
 
     /// The root file system, to be bound where the bundle has it.
-    pub(super) fn rootfs(&self) -> Mount {
+    pub(crate) fn rootfs(&self) -> Mount {
         Mount {
             type_: "bind".to_owned(),
             source: format!("{}/rootfs", self.dir),
@@ -155,7 +156,18 @@ impl<'h> Shim<'h> {
     }
 
     /// Runs an action of the shim's binary as containerd does: in the bundle.
-    pub(super) fn action(&self, flags: &[&str], action: &str, stdin: &[u8]) -> Result<Output> {
+    pub(crate) fn action(&self, flags: &[&str], action: &str, stdin: &[u8]) -> Result<Output> {
+        self.action_in(&self.bundle(), flags, action, stdin)
+    }
+
+    /// The same in another bundle, whose container the flags name.
+    pub(crate) fn action_in(
+        &self,
+        bundle: &str,
+        flags: &[&str],
+        action: &str,
+        stdin: &[u8],
+    ) -> Result<Output> {
         let events = format!("{}/events.sock", self.dir);
         self.host
             .command("sh")
@@ -165,7 +177,7 @@ impl<'h> Shim<'h> {
             .args(["-publish-binary", "/bin/false"])
             .args(flags)
             .arg(action)
-            .current_dir(self.bundle())
+            .current_dir(bundle)
             .env("TTRPC_ADDRESS", events)
             .env("GRPC_ADDRESS", ADDRESS)
             .env("NAMESPACE", "default")
@@ -175,13 +187,13 @@ impl<'h> Shim<'h> {
     }
 
     /// Starts it, and connects.
-    pub(super) fn start(&mut self, options: &[u8]) -> Result<()> {
+    pub(crate) fn start(&mut self, options: &[u8]) -> Result<()> {
         let output = self.action(&[], "start", options)?.ok()?;
         self.connect(&address(&output)?)
     }
 
     /// Connects to the address that a start has printed.
-    pub(super) fn connect(&mut self, address: &str) -> Result<()> {
+    pub(crate) fn connect(&mut self, address: &str) -> Result<()> {
         let socket = address.trim_start_matches("unix://");
         self.socket = Some(socket.to_owned());
         let path = self.host.path(socket);
@@ -191,25 +203,27 @@ impl<'h> Shim<'h> {
     }
 
     /// Calls a method of the task service.
-    pub(super) fn call<Q: Message, R: Message>(&self, method: &str, request: &Q) -> Answer<R> {
-        let broken = |message: String| Refusal {
-            code: "no answer".to_owned(),
-            message,
-        };
+    pub(crate) fn call<Q: Message, R: Message>(&self, method: &str, request: &Q) -> Answer<R> {
+        let payload = request
+            .write_to_bytes()
+            .map_err(|error| broken(error.to_string()))?;
+        let payload = self.call_bytes(method, payload)?;
+        R::parse_from_bytes(&payload).map_err(|error| broken(format!("{method}: {error}")))
+    }
+
+    /// The same with any bytes for the message, and those of the answer.
+    pub(crate) fn call_bytes(&self, method: &str, payload: Vec<u8>) -> Answer<Vec<u8>> {
         let client = self.client.as_ref();
         let client = client.ok_or_else(|| broken("the shim was not started".to_owned()))?;
         let request = ttrpc::Request {
             service: service(self.host.flavour()).to_owned(),
             method: method.to_owned(),
             timeout_nano: TIMEOUT.as_nanos().try_into().unwrap_or(i64::MAX),
-            payload: request
-                .write_to_bytes()
-                .map_err(|error| broken(error.to_string()))?,
+            payload,
             ..ttrpc::Request::default()
         };
         match client.request(request) {
-            Ok(response) => R::parse_from_bytes(&response.payload)
-                .map_err(|error| broken(format!("{method}: {error}"))),
+            Ok(response) => Ok(response.payload),
             Err(ttrpc::Error::RpcStatus(status)) => Err(Refusal {
                 code: status
                     .code
@@ -221,13 +235,18 @@ impl<'h> Shim<'h> {
         }
     }
 
+    /// Its socket, outside of the host.
+    pub(crate) fn socket(&self) -> Option<PathBuf> {
+        self.socket.as_ref().map(|socket| self.host.path(socket))
+    }
+
     /// Waits until the serving shim has ended by itself, and whether it has.
-    pub(super) fn has_ended(&self) -> Result<bool> {
+    pub(crate) fn has_ended(&self) -> Result<bool> {
         wait::until(END, || Ok(self.pids()?.is_empty()))
     }
 
     /// The pids of serving shims of this program, in the host; that of a group goes by its id.
-    pub(super) fn pids(&self) -> Result<Vec<String>> {
+    pub(crate) fn pids(&self) -> Result<Vec<String>> {
         let line = format!(
             "for p in /proc/[0-9]*; do tr '\\0' ' ' <$p/cmdline 2>/dev/null | \
              grep -q -- '^{} .*-namespace default ' && echo ${{p#/proc/}}; done; true",
@@ -242,7 +261,7 @@ impl<'h> Shim<'h> {
     }
 
     /// Kills it, if it is there.
-    pub(super) fn kill(&self) -> Result<()> {
+    pub(crate) fn kill(&self) -> Result<()> {
         for pid in self.pids()? {
             self.host.command("kill").args(["-KILL", &pid]).run()?;
         }
@@ -251,7 +270,7 @@ impl<'h> Shim<'h> {
     }
 
     /// Removes whatever there still is.
-    pub(super) fn clear(&self) -> Result<()> {
+    pub(crate) fn clear(&self) -> Result<()> {
         self.kill()?;
         if let Some(socket) = &self.socket {
             // One that was killed, or has died, leaves it.
@@ -266,7 +285,7 @@ impl<'h> Shim<'h> {
     }
 
     /// The action `delete`, and its answer.
-    pub(super) fn delete_action(&self) -> Result<DeleteResponse> {
+    pub(crate) fn delete_action(&self) -> Result<DeleteResponse> {
         let bundle = self.bundle();
         let output = self.action(&["-bundle", &bundle], "delete", b"")?;
         ensure!(output.exit_code() == 0, "{}", output.error_text());
@@ -274,7 +293,7 @@ impl<'h> Shim<'h> {
     }
 
     /// Writes a program that the case calls.
-    pub(super) fn script(&self, name: &str, text: &str) -> Result<String> {
+    pub(crate) fn script(&self, name: &str, text: &str) -> Result<String> {
         let path = format!("{}/{name}", self.dir);
         self.host.write_file(&path, text)?;
         let mode = fs::Permissions::from_mode(0o755);
@@ -283,8 +302,15 @@ impl<'h> Shim<'h> {
     }
 }
 
+fn broken(message: String) -> Refusal {
+    Refusal {
+        code: "no answer".to_owned(),
+        message,
+    }
+}
+
 /// The address among what a start has printed: alone, or in JSON.
-pub(super) fn address(output: &Output) -> Result<String> {
+pub(crate) fn address(output: &Output) -> Result<String> {
     let text = output.text();
     let json = serde_json::from_str::<Value>(&text).ok();
     let address = json.and_then(|json| json["address"].as_str().map(str::to_owned));
