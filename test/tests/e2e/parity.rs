@@ -17,6 +17,7 @@ mod restore;
 mod run;
 pub(crate) mod shim;
 mod start;
+mod steps;
 mod streams;
 mod task;
 

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::{Context as _, Result, ensure};
 use remap_test::exec::Background;
 use remap_test::image::BUSYBOX_IMAGE;
-use remap_test::{Host, Runtime, wait};
+use remap_test::{Ctr, Host, Runtime, wait};
 
 use crate::context::Context;
 use crate::scenario::Scenario;
@@ -26,9 +26,10 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
 const IMAGE: &str = "remap.test/terminal:1";
 
 /// Runs `argv[2:]` in a terminal, and writes to the file `argv[1]` what comes out of it. What is
-/// written to the file with `.in` after its name goes in.
+/// written to the file with `.in` after its name goes in. The terminal gets the size that is in the
+/// one with `.size`: lines and columns.
 const IN_TERMINAL: &str = "\
-import os, pty, select, sys
+import fcntl, os, pty, select, struct, sys, termios
 name = sys.argv[1]
 pid, terminal = pty.fork()
 if pid == 0:
@@ -44,6 +45,11 @@ with open(name, 'wb', buffering=0) as output:
             with open(name + '.in', 'rb') as text:
                 os.write(terminal, text.read())
             os.unlink(name + '.in')
+        if os.path.exists(name + '.size'):
+            with open(name + '.size') as text:
+                size = [int(number) for number in text.read().split()]
+            fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack('HHHH', *size, 0, 0))
+            os.unlink(name + '.size')
 ";
 
 /// Counts, and says what it reads.
@@ -102,6 +108,26 @@ impl<'h> Terminal<'h> {
     }
 }
 
+/// A container whose terminal has the size of its client's, also after that has changed.
+fn expect_size(ctr: &Ctr, terminal: &Terminal, size: &str) -> Result<()> {
+    let path = format!("{}.size", terminal.output);
+    // Renamed: it is read as soon as it is there.
+    terminal.host.write_file(&format!("{path}.new"), size)?;
+    terminal
+        .host
+        .command("mv")
+        .args([format!("{path}.new"), path])
+        .check()?;
+    let mut seen = String::new();
+    let fits = wait::until(LIMIT, || {
+        let output = ctr.exec(ID, &["sh", "-c", "stty size </proc/1/fd/0"])?;
+        seen = output.text().into_owned();
+        Ok(seen == size)
+    })?;
+    ensure!(fits, "the terminal has {seen}, not {size}");
+    Ok(())
+}
+
 /// It goes on counting in its terminal after a checkpoint, and in another one after a restore, on
 /// another host. That of the restore is the client's again, so that nothing else is to be allowed.
 fn moves(context: &Context, flags: &[&str]) -> Result<()> {
@@ -113,6 +139,7 @@ fn moves(context: &Context, flags: &[&str]) -> Result<()> {
     let run = run.iter().chain(flags).chain(&workload).copied();
     let terminal = Terminal::start(a.host(), output.clone(), &run.collect::<Vec<_>>())?;
     let last = terminal.expect_answer("one")?;
+    expect_size(&a, &terminal, "33 77")?;
     a.checkpoint(ID, IMAGE)?;
     ensure!(terminal.expect_answer("two")? > last, "it has not gone on");
     a.kill(ID, "KILL")?;
@@ -130,6 +157,7 @@ fn moves(context: &Context, flags: &[&str]) -> Result<()> {
     let terminal = Terminal::start(b.host(), output, &restore)?;
     let now = terminal.expect_answer("three").context("restored")?;
     ensure!(now > last, "it begins again: {now}");
+    expect_size(&b, &terminal, "44 88").context("restored")?;
     let there = b.exec(ID, &["sh", "-c", "[ -t 0 ] </proc/1/fd/0"])?;
     ensure!(there.exit_code() == 0, "it has no terminal");
     b.kill(ID, "KILL")?;

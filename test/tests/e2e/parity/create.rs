@@ -170,8 +170,7 @@ fn options(options: &Options) -> Result<MessageField<Any>> {
 }
 
 fn with_options(run: &mut Run, options: MessageField<Any>, line: &str) -> Result<()> {
-    run.shell(line)?;
-    run.shim.start(b"")?;
+    run.served(line)?;
     let request = CreateTaskRequest {
         options,
         ..run.create_request()
@@ -197,8 +196,7 @@ fn runtime_root(run: &mut Run) -> Result<()> {
         root: root.clone(),
         ..Options::default()
     })?;
-    run.shell("sleep 600")?;
-    run.shim.start(b"")?;
+    run.served("sleep 600")?;
     let request = CreateTaskRequest {
         options,
         ..run.create_request()
@@ -256,15 +254,9 @@ fn devices_and_limits(run: &mut Run) -> Result<()> {
         spec["hostname"] = json!("parity-host");
     })?;
     let streams = run.streams("init")?;
-    run.shell("ulimit -n; cat /proc/self/oom_score_adj; hostname")?;
-    run.shim.start(b"")?;
-    let request = CreateTaskRequest {
-        stdout: streams.stdout.clone(),
-        stderr: streams.stderr.clone(),
-        ..run.create_request()
-    };
-    let _ = run.create_as(&request);
-    let _ = run.start("");
+    run.served("ulimit -n; cat /proc/self/oom_score_adj; hostname")?;
+    let request = run.create_to_outputs(&streams);
+    run.start_as(&request);
     run.notes.add("output", streams.stdout());
     run.finish();
     Ok(())

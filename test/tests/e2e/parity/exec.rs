@@ -77,13 +77,10 @@ fn whole(run: &mut Run, line: &str) -> Result<()> {
 
 fn running(run: &mut Run) -> Result<()> {
     run.running("sleep 600")?;
-    let _ = run.exec("e", "exec sleep 600");
-    let _ = run.start("e");
+    run.start_exec("e", "exec sleep 600");
     let _ = run.state("e");
     let _ = run.kill("e", 9);
-    let _ = run.wait("e");
-    let _ = run.state("e");
-    let _ = run.delete("e");
+    run.finish_exec_seen("e");
     let _ = run.state("e");
     Ok(())
 }
@@ -98,8 +95,7 @@ fn added(run: &mut Run) -> Result<()> {
 fn twice(run: &mut Run) -> Result<()> {
     run.running("sleep 600")?;
     let _ = run.exec("e", "exit 0");
-    let _ = run.exec("e", "exit 1");
-    let _ = run.start("e");
+    run.start_exec("e", "exit 1");
     let _ = run.wait("e");
     let _ = run.exec("e", "exit 2");
     Ok(())
@@ -134,19 +130,16 @@ fn odd_id(run: &mut Run) -> Result<()> {
 
 fn start_twice(run: &mut Run) -> Result<()> {
     run.running("sleep 600")?;
-    let _ = run.exec("e", "exec sleep 600");
-    let _ = run.start("e");
+    run.start_exec("e", "exec sleep 600");
     let _ = run.start("e");
     let _ = run.kill("e", 9);
-    let _ = run.wait("e");
-    let _ = run.delete("e");
+    run.finish_exec("e");
     Ok(())
 }
 
 fn start_after_end(run: &mut Run) -> Result<()> {
     run.running("sleep 600")?;
-    let _ = run.exec("e", "exit 0");
-    let _ = run.start("e");
+    run.start_exec("e", "exit 0");
     let _ = run.wait("e");
     let _ = run.start("e");
     Ok(())
@@ -154,8 +147,7 @@ fn start_after_end(run: &mut Run) -> Result<()> {
 
 fn delete_running(run: &mut Run) -> Result<()> {
     run.running("sleep 600")?;
-    let _ = run.exec("e", "exec sleep 600");
-    let _ = run.start("e");
+    run.start_exec("e", "exec sleep 600");
     let _ = run.delete("e");
     let _ = run.state("e");
     Ok(())
@@ -281,11 +273,9 @@ fn user_and_env(run: &mut Run) -> Result<()> {
         stderr: streams.stderr.clone(),
         ..request
     };
-    let _ = run.exec_as(&request);
-    let _ = run.start("e");
+    run.start_exec_as(&request);
     run.notes.add("output", streams.stdout());
-    let _ = run.wait("e");
-    let _ = run.delete("e");
+    run.finish_exec("e");
     Ok(())
 }
 
@@ -318,18 +308,15 @@ fn three_at_once(run: &mut Run) -> Result<()> {
 
 fn wait_before_end(run: &mut Run) -> Result<()> {
     run.running("sleep 600")?;
-    let _ = run.exec("e", "sleep 0.5; exit 25");
-    let _ = run.start("e");
-    let _ = run.wait("e");
-    let _ = run.delete("e");
+    run.start_exec("e", "sleep 0.5; exit 25");
+    run.finish_exec("e");
     Ok(())
 }
 
 /// What can be asked about an exec that ended with its container.
 fn after_init(run: &mut Run) -> Result<()> {
     run.running("sleep 600")?;
-    let _ = run.exec("e", "exec sleep 600");
-    let _ = run.start("e");
+    run.start_exec("e", "exec sleep 600");
     let _ = run.kill("", 9);
     let _ = run.wait("");
     let _ = run.wait("e");

@@ -3,7 +3,7 @@
 use std::io::Write as _;
 
 use anyhow::Result;
-use containerd_shim_protos::api::{CreateTaskRequest, ExecProcessRequest};
+use containerd_shim_protos::api::CreateTaskRequest;
 use remap_test::{Flavour, wait};
 use serde_json::json;
 
@@ -45,13 +45,8 @@ pub(super) const CASES: &[Case] = &[
 
 fn output(run: &mut Run) -> Result<()> {
     let streams = run.streams("init")?;
-    run.shell("echo one; echo two >&2; exit 26")?;
-    run.shim.start(b"")?;
-    let request = CreateTaskRequest {
-        stdout: streams.stdout.clone(),
-        stderr: streams.stderr.clone(),
-        ..run.create_request()
-    };
+    run.served("echo one; echo two >&2; exit 26")?;
+    let request = run.create_to_outputs(&streams);
     let _ = run.create_as(&request);
     let _ = run.state("");
     let _ = run.start("");
@@ -63,15 +58,9 @@ fn output(run: &mut Run) -> Result<()> {
 
 fn big_output(run: &mut Run) -> Result<()> {
     let streams = run.streams("init")?;
-    run.shell("seq 300000; echo end >&2")?;
-    run.shim.start(b"")?;
-    let request = CreateTaskRequest {
-        stdout: streams.stdout.clone(),
-        stderr: streams.stderr.clone(),
-        ..run.create_request()
-    };
-    let _ = run.create_as(&request);
-    let _ = run.start("");
+    run.served("seq 300000; echo end >&2")?;
+    let request = run.create_to_outputs(&streams);
+    run.start_as(&request);
     let text = streams.stdout();
     run.notes.add("bytes", text.len().to_string());
     run.notes
@@ -83,14 +72,12 @@ fn big_output(run: &mut Run) -> Result<()> {
 
 fn only_error(run: &mut Run) -> Result<()> {
     let streams = run.streams("init")?;
-    run.shell("echo lost; echo kept >&2")?;
-    run.shim.start(b"")?;
+    run.served("echo lost; echo kept >&2")?;
     let request = CreateTaskRequest {
         stderr: streams.stderr.clone(),
         ..run.create_request()
     };
-    let _ = run.create_as(&request);
-    let _ = run.start("");
+    run.start_as(&request);
     run.notes.add("error", streams.stderr());
     run.finish();
     Ok(())
@@ -98,17 +85,10 @@ fn only_error(run: &mut Run) -> Result<()> {
 
 fn input(run: &mut Run) -> Result<()> {
     let streams = run.streams("init")?;
-    run.shell("read line; echo got $line")?;
-    run.shim.start(b"")?;
-    let request = CreateTaskRequest {
-        stdin: streams.stdin.clone(),
-        stdout: streams.stdout.clone(),
-        stderr: streams.stderr.clone(),
-        ..run.create_request()
-    };
+    run.served("read line; echo got $line")?;
+    let request = run.create_to_all(&streams);
     let mut stdin = streams.open_stdin()?;
-    let _ = run.create_as(&request);
-    let _ = run.start("");
+    run.start_as(&request);
     stdin.write_all(b"a line\n")?;
     run.notes.add("output", streams.stdout());
     run.finish();
@@ -118,17 +98,10 @@ fn input(run: &mut Run) -> Result<()> {
 /// containerd says when a client has closed its end, as somebody may hold it open.
 fn close_input(run: &mut Run) -> Result<()> {
     let streams = run.streams("init")?;
-    run.shell("cat; echo end")?;
-    run.shim.start(b"")?;
-    let request = CreateTaskRequest {
-        stdin: streams.stdin.clone(),
-        stdout: streams.stdout.clone(),
-        stderr: streams.stderr.clone(),
-        ..run.create_request()
-    };
+    run.served("cat; echo end")?;
+    let request = run.create_to_all(&streams);
     let writer = streams.open_stdin()?;
-    let _ = run.create_as(&request);
-    let _ = run.start("");
+    run.start_as(&request);
     streams.write_stdin(b"some text\n")?;
     drop(writer);
     let _ = run.close_io("");
@@ -140,39 +113,25 @@ fn close_input(run: &mut Run) -> Result<()> {
 fn exec_output(run: &mut Run) -> Result<()> {
     run.running("sleep 600")?;
     let streams = run.streams("e")?;
-    let request = ExecProcessRequest {
-        stdout: streams.stdout.clone(),
-        stderr: streams.stderr.clone(),
-        ..run.exec_request("e", "echo three; echo four >&2")
-    };
-    let _ = run.exec_as(&request);
-    let _ = run.start("e");
+    let request = run.exec_to_outputs(&streams, "e", "echo three; echo four >&2");
+    run.start_exec_as(&request);
     run.notes.add("output", streams.stdout());
     run.notes.add("error", streams.stderr());
-    let _ = run.wait("e");
-    let _ = run.state("e");
-    let _ = run.delete("e");
+    run.finish_exec_seen("e");
     Ok(())
 }
 
 fn exec_input(run: &mut Run) -> Result<()> {
     run.running("sleep 600")?;
     let streams = run.streams("e")?;
-    let request = ExecProcessRequest {
-        stdin: streams.stdin.clone(),
-        stdout: streams.stdout.clone(),
-        stderr: streams.stderr.clone(),
-        ..run.exec_request("e", "cat; echo end")
-    };
+    let request = run.exec_to_all(&streams, "e", "cat; echo end");
     let writer = streams.open_stdin()?;
-    let _ = run.exec_as(&request);
-    let _ = run.start("e");
+    run.start_exec_as(&request);
     streams.write_stdin(b"more text\n")?;
     drop(writer);
     let _ = run.close_io("e");
     run.notes.add("output", streams.stdout());
-    let _ = run.wait("e");
-    let _ = run.delete("e");
+    run.finish_exec("e");
     Ok(())
 }
 
@@ -180,15 +139,13 @@ fn terminal(run: &mut Run) -> Result<()> {
     let streams = run.streams("init")?;
     run.shim
         .edit_spec(|spec| spec["process"]["terminal"] = json!(true))?;
-    run.shell("tty >/dev/null && echo on a terminal; echo error >&2; exit 27")?;
-    run.shim.start(b"")?;
+    run.served("tty >/dev/null && echo on a terminal; echo error >&2; exit 27")?;
     let request = CreateTaskRequest {
         terminal: true,
         stdout: streams.stdout.clone(),
         ..run.create_request()
     };
-    let _ = run.create_as(&request);
-    let _ = run.start("");
+    run.start_as(&request);
     run.notes.add("output", streams.stdout());
     let _ = run.wait("");
     let _ = run.state("");
@@ -209,12 +166,10 @@ fn terminal_exec(run: &mut Run) -> Result<()> {
         "terminal": true,
         "user": { "uid": 0, "gid": 0 },
     }));
-    let _ = run.exec_as(&request);
-    let _ = run.start("e");
+    run.start_exec_as(&request);
     let _ = run.resize("e", 91, 37);
     run.notes.add("output", streams.stdout());
-    let _ = run.wait("e");
-    let _ = run.delete("e");
+    run.finish_exec("e");
     Ok(())
 }
 
@@ -222,15 +177,13 @@ fn resize(run: &mut Run) -> Result<()> {
     let streams = run.streams("init")?;
     run.shim
         .edit_spec(|spec| spec["process"]["terminal"] = json!(true))?;
-    run.shell("sleep 0.7; stty size")?;
-    run.shim.start(b"")?;
+    run.served("sleep 0.7; stty size")?;
     let request = CreateTaskRequest {
         terminal: true,
         stdout: streams.stdout.clone(),
         ..run.create_request()
     };
-    let _ = run.create_as(&request);
-    let _ = run.start("");
+    run.start_as(&request);
     let _ = run.resize("", 101, 41);
     run.notes.add("output", streams.stdout());
     run.finish();
@@ -249,13 +202,8 @@ fn resize_without(run: &mut Run) -> Result<()> {
 fn child_holds_output(run: &mut Run) -> Result<()> {
     let streams = run.streams("e")?;
     run.running("sleep 600")?;
-    let request = ExecProcessRequest {
-        stdout: streams.stdout.clone(),
-        stderr: streams.stderr.clone(),
-        ..run.exec_request("e", "(sleep 1; echo late) & echo early")
-    };
-    let _ = run.exec_as(&request);
-    let _ = run.start("e");
+    let request = run.exec_to_outputs(&streams, "e", "(sleep 1; echo late) & echo early");
+    run.start_exec_as(&request);
     let _ = run.wait("e");
     run.notes.add("output", streams.stdout());
     let _ = run.delete("e");
@@ -264,8 +212,7 @@ fn child_holds_output(run: &mut Run) -> Result<()> {
 
 /// Runs `line` with both outputs at `uri`.
 fn to_uri(run: &mut Run, uri: &str, line: &str) -> Result<()> {
-    run.shell(line)?;
-    run.shim.start(b"")?;
+    run.served(line)?;
     let request = CreateTaskRequest {
         stdout: uri.to_owned(),
         stderr: uri.to_owned(),
@@ -362,8 +309,7 @@ fn unknown_scheme(run: &mut Run) -> Result<()> {
 /// A path without a FIFO.
 fn no_fifo(run: &mut Run) -> Result<()> {
     let path = format!("{}/no-such-fifo", run.shim.dir());
-    run.shell("echo lost; exit 34")?;
-    run.shim.start(b"")?;
+    run.served("echo lost; exit 34")?;
     let request = CreateTaskRequest {
         stdout: path,
         ..run.create_request()

@@ -109,29 +109,24 @@ fn all(run: &mut Run) -> Result<()> {
 
 fn exec(run: &mut Run) -> Result<()> {
     run.running("sleep 600")?;
-    let _ = run.exec("e", "exec sleep 600");
-    let _ = run.start("e");
+    run.start_exec("e", "exec sleep 600");
     let _ = run.kill("e", 15);
-    let _ = run.wait("e");
-    let _ = run.delete("e");
+    run.finish_exec("e");
     let _ = run.state("");
     Ok(())
 }
 
 fn exec_real_time(run: &mut Run) -> Result<()> {
     run.running("sleep 600")?;
-    let _ = run.exec("e", "exec sleep 600");
-    let _ = run.start("e");
+    run.start_exec("e", "exec sleep 600");
     let _ = run.kill("e", 36);
-    let _ = run.wait("e");
-    let _ = run.delete("e");
+    run.finish_exec("e");
     Ok(())
 }
 
 fn exec_ended(run: &mut Run) -> Result<()> {
     run.running("sleep 600")?;
-    let _ = run.exec("e", "exit 19");
-    let _ = run.start("e");
+    run.start_exec("e", "exit 19");
     let _ = run.wait("e");
     let _ = run.kill("e", 9);
     let _ = run.delete("e");
@@ -151,12 +146,10 @@ fn exec_not_started(run: &mut Run) -> Result<()> {
 /// The exit of the init is told last.
 fn with_exec(run: &mut Run) -> Result<()> {
     run.running("sleep 600")?;
-    let _ = run.exec("e", "exec sleep 600");
-    let _ = run.start("e");
+    run.start_exec("e", "exec sleep 600");
     let _ = run.kill("", 9);
     let _ = run.wait("");
-    let _ = run.wait("e");
-    let _ = run.delete("e");
+    run.finish_exec("e");
     let _ = run.delete("");
     Ok(())
 }

@@ -223,8 +223,7 @@ fn kill_paused(run: &mut Run) -> Result<()> {
 fn exec_in_paused(run: &mut Run) -> Result<()> {
     run.running("sleep 600")?;
     let _ = run.pause();
-    let _ = run.exec("e", "true");
-    let _ = run.start("e");
+    run.start_exec("e", "true");
     let _ = run.resume();
     Ok(())
 }

@@ -1,13 +1,13 @@
 //! Checkpoints and restores of what any shim can.
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use containerd_shim_protos::api::CreateTaskRequest;
 use containerd_shim_protos::protobuf::well_known_types::any::Any;
 use containerd_shim_protos::protobuf::{Message as _, MessageField};
 use containerd_shim_protos::shim::oci::CheckpointOptions;
-use remap_test::Flavour;
+use remap_test::{Flavour, wait};
 
-use super::run::Run;
+use super::run::{LIMIT, Run};
 use super::{Better, Case};
 
 /// The documentation of the events asks for one, and the stock shim sends none.
@@ -25,6 +25,8 @@ pub(super) const CASES: &[Case] = &[
     Case::new("parity::restore::restored", restored).better(&[TOLD]),
     Case::new("parity::restore::exec_in_restored", exec_in_restored).better(&[TOLD]),
     Case::new("parity::restore::kill_restored", kill_restored).better(&[TOLD]),
+    Case::new("parity::restore::streams_of_restored", streams_of_restored).better(&[TOLD]),
+    Case::new("parity::restore::log_of_restored", log_of_restored).better(&[TOLD]),
     Case::new("parity::restore::before_start", before_start).better(&[
         TOLD,
         Better {
@@ -147,6 +149,83 @@ fn kill_restored(run: &mut Run) -> Result<()> {
     Ok(())
 }
 
+/// Says what it reads, and marks in a file that it has, until its input ends.
+const TALK: &str = "while read word; do echo said $word; echo heard $word >&2; echo $word >/mark; done; \
+                    exit 37";
+
+/// Waits until [`TALK`] has done with a word.
+fn until_marked(run: &Run, word: &str) -> Result<()> {
+    let path = format!("{}/rootfs/mark", run.shim.dir());
+    let is_marked = || {
+        let mark = run.shim.host().command("cat").arg(&path).run()?;
+        Ok(mark.text() == word)
+    };
+    ensure!(wait::until(LIMIT, is_marked)?, "{word} is not heard");
+    Ok(())
+}
+
+/// A client has other FIFOs after the restore; all three work.
+fn streams_of_restored(run: &mut Run) -> Result<()> {
+    let streams = run.streams("first")?;
+    let writer = streams.open_stdin()?;
+    run.served(TALK)?;
+    let request = run.create_to_all(&streams);
+    run.start_as(&request);
+    streams.write_stdin(b"one\n")?;
+    until_marked(run, "one")?;
+    let path = images(run);
+    let _ = run.checkpoint(&path, options(true)?);
+    run.finish();
+    drop(writer);
+    run.notes.add("first output", streams.stdout());
+
+    let streams = run.streams("second")?;
+    let writer = streams.open_stdin()?;
+    let request = CreateTaskRequest {
+        checkpoint: path,
+        ..run.create_to_all(&streams)
+    };
+    run.start_as(&request);
+    streams.write_stdin(b"two\n")?;
+    until_marked(run, "two")?;
+    drop(writer);
+    let _ = run.close_io("");
+    let _ = run.wait("");
+    run.notes.add("second output", streams.stdout());
+    run.notes.add("second error", streams.stderr());
+    let _ = run.delete("");
+    Ok(())
+}
+
+/// A file goes on where it was.
+fn log_of_restored(run: &mut Run) -> Result<()> {
+    let log = format!("{}/log.txt", run.shim.dir());
+    let request = CreateTaskRequest {
+        stdout: format!("file://{log}"),
+        stderr: format!("file://{log}"),
+        ..run.create_request()
+    };
+    let line = "echo begun; while [ ! -e /end ]; do sleep 0.1; done; echo ended; echo error >&2";
+    run.served(line)?;
+    run.start_as(&request);
+    let path = images(run);
+    let _ = run.checkpoint(&path, options(true)?);
+    run.finish();
+    let request = CreateTaskRequest {
+        checkpoint: path,
+        ..request
+    };
+    run.start_as(&request);
+    let _ = run.stats();
+    let end = format!("{}/rootfs/end", run.shim.dir());
+    run.shim.host().write_file(&end, "")?;
+    run.finish();
+    let text = run.shim.host().read_file(&log)?;
+    run.notes
+        .add("log", String::from_utf8_lossy(&text).into_owned());
+    Ok(())
+}
+
 /// It has no process yet.
 fn before_start(run: &mut Run) -> Result<()> {
     come_back(run, LOOP)?;
@@ -204,14 +283,12 @@ fn wrong_options(run: &mut Run) -> Result<()> {
 }
 
 fn from_images(run: &mut Run) -> Result<()> {
-    run.shell(LOOP)?;
-    run.shim.start(b"")?;
+    run.served(LOOP)?;
     let request = CreateTaskRequest {
         checkpoint: images(run),
         ..run.create_request()
     };
-    let _ = run.create_as(&request);
-    let _ = run.start("");
+    run.start_as(&request);
     let _ = run.delete("");
     Ok(())
 }

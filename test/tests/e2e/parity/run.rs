@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use containerd_shim_protos::api::{
     CheckpointTaskRequest, CloseIORequest, ConnectRequest, ConnectResponse, CreateTaskRequest,
     CreateTaskResponse, DeleteRequest, DeleteResponse, ExecProcessRequest, KillRequest,
@@ -44,28 +44,6 @@ impl<'h> Run<'h> {
             unordered: false,
             created: 0,
         }
-    }
-
-    /// The container's program: a line of shell.
-    pub(super) fn shell(&self, line: &str) -> Result<()> {
-        self.shim.edit_spec(|spec| {
-            spec["process"]["args"] = json!(["/bin/sh", "-c", line]);
-        })
-    }
-
-    /// The shim serves, and the container runs `line`.
-    pub(super) fn running(&mut self, line: &str) -> Result<()> {
-        self.created(line)?;
-        self.start("").context("the container does not start")?;
-        Ok(())
-    }
-
-    /// The shim serves, and the container is created, to run `line`.
-    pub(super) fn created(&mut self, line: &str) -> Result<()> {
-        self.shell(line)?;
-        self.shim.start(b"")?;
-        self.create().context("no container was created")?;
-        Ok(())
     }
 
     /// What containerd would ask for, without any streams.
@@ -198,12 +176,6 @@ impl<'h> Run<'h> {
         answer
     }
 
-    /// Waits for the end of the init, and deletes it.
-    pub(super) fn finish(&mut self) {
-        let _ = self.wait("");
-        let _ = self.delete("");
-    }
-
     pub(super) fn pids(&mut self) -> Answer<PidsResponse> {
         let request = PidsRequest {
             id: ID.to_owned(),
@@ -266,15 +238,6 @@ impl<'h> Run<'h> {
     pub(super) fn exec_as(&mut self, request: &ExecProcessRequest) -> Answer<Empty> {
         let answer = self.shim.call("Exec", request);
         self.done(&of("exec", &request.exec_id), answer)
-    }
-
-    /// An exec from its addition to its end.
-    pub(super) fn whole_exec(&mut self, exec: &str, line: &str) {
-        let _ = self.exec(exec, line);
-        let _ = self.start(exec);
-        let _ = self.wait(exec);
-        let _ = self.state(exec);
-        let _ = self.delete(exec);
     }
 
     pub(super) fn resize(&mut self, exec: &str, width: u32, height: u32) -> Answer<Empty> {

@@ -296,12 +296,10 @@ fn pids_of_many(run: &mut Run) -> Result<()> {
 
 fn pids_with_exec(run: &mut Run) -> Result<()> {
     run.running("sleep 600")?;
-    let _ = run.exec("e", "exec sleep 600");
-    let _ = run.start("e");
+    run.start_exec("e", "exec sleep 600");
     let _ = run.pids();
     let _ = run.kill("e", 9);
-    let _ = run.wait("e");
-    let _ = run.delete("e");
+    run.finish_exec("e");
     Ok(())
 }
 

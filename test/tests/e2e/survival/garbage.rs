@@ -26,6 +26,9 @@ use crate::injected::seed::{Dice, VARIABLE};
 const TIME: Duration = Duration::from_secs(10);
 const FULL_TIME: Duration = Duration::from_secs(120);
 
+/// The allocator may keep two of the largest frames (ttrpc: 4 MiB each).
+const MORE_KIB: u64 = 8192;
+
 /// So many frames go over one connection, at most.
 const FRAMES: u64 = 32;
 
@@ -94,31 +97,35 @@ fn sent(context: &Context, seed: u64) -> Result<()> {
     served.run(ID)?;
     ensure!(served.exec(ID, "exit 1")? == 1, "exec");
     let shim = served.pid()?;
-    let before = Footprint::of(context.a(), &shim)?;
-    let socket = served.shim.socket().context("no socket")?;
     let mut dice = Dice::new(seed);
-    let begun = Instant::now();
-    let mut connections = 0;
-    while begun.elapsed() < if is_full() { FULL_TIME } else { TIME } {
-        connection(&mut dice, &socket).with_context(|| {
-            format!(
-                "after {connections} connections; its log: {}",
-                served.shim.log()
-            )
-        })?;
-        connections += 1;
-        // Others are served as if nothing were.
-        let state = served.state(ID)?;
-        ensure!(state.exit_status == 0, "after {connections}: {state:?}");
-    }
-    ensure!(connections > 20, "only {connections} connections");
+    let time = if is_full() { FULL_TIME } else { TIME };
+    send(&served, &mut dice, time / 2)?;
+    let before = Footprint::of(context.a(), &shim)?;
+    send(&served, &mut dice, time / 2)?;
     ensure!(served.exec(ID, "exit 2")? == 2, "exec");
-    before.expect_again(context.a(), &shim)?;
+    let now = before.expect_again(context.a(), &shim, MORE_KIB)?;
+    println!("garbage: {before}; afterwards {now}");
     ensure!(served.pid()? == shim, "it is another shim");
     served.kill(ID, 9)?;
     ensure!(served.wait(ID, "")? == 137, "its end");
     served.delete(ID, "")?;
     served.end()
+}
+
+/// Sends garbage for so long; meanwhile others are served as if nothing were.
+fn send(served: &Served, dice: &mut Dice, time: Duration) -> Result<()> {
+    let socket = served.shim.socket().context("no socket")?;
+    let begun = Instant::now();
+    let mut connections = 0;
+    while begun.elapsed() < time {
+        let what = || format!("after {connections}; its log: {}", served.shim.log());
+        connection(dice, &socket).with_context(what)?;
+        let state = served.state(ID).with_context(what)?;
+        ensure!(state.exit_status == 0, "{}: {state:?}", what());
+        connections += 1;
+    }
+    ensure!(connections > 10, "only {connections} connections");
+    Ok(())
 }
 
 /// One connection: frames, of which the last may be cut off.
