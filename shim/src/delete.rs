@@ -32,7 +32,7 @@ pub(crate) fn delete(flags: &Flags) -> Result<()> {
         flags.bundle.clone()
     };
     let bundle = Bundle::new(directory);
-    // First: containerd kills an action that takes too long.
+    // Already now: containerd kills an action that takes too long.
     remove_socket(&bundle);
     let runc = Runc::of(flags, &bundle);
     if let Some(interrupted) = Interrupted::find(bundle.path(), init_pid(&bundle)) {
@@ -54,6 +54,8 @@ pub(crate) fn delete(flags: &Flags) -> Result<()> {
     if let Err(error) = mounts::unmount(&bundle.rootfs()) {
         tracing::warn!(%error, "cannot unmount the root file system");
     }
+    // A shim that was just being killed may still have listened before.
+    remove_socket(&bundle);
     // containerd removes the bundle after a success, and with it the old contents of mounts.
     recovered.map_err(anyhow::Error::from_boxed)?;
     let response = DeleteResponse {

@@ -135,11 +135,11 @@ fn creates(bundle: &str) -> Result<Vec<Wrong>> {
     }
     for path in ["", "relative", "/srv/a\0b"] {
         add("bundle of the request", &|it| {
-            path.clone_into(&mut it.bundle)
+            path.clone_into(&mut it.bundle);
         })?;
     }
     add("checkpoint of the request", &|it| {
-        it.checkpoint = "/\0".into()
+        it.checkpoint = "/\0".into();
     })?;
     add("rootfs of the request", &|it| {
         it.rootfs.push(containerd_shim_protos::api::Mount {
@@ -160,7 +160,7 @@ fn creates(bundle: &str) -> Result<Vec<Wrong>> {
     }
     add("as stdin", &|it| it.stdin = "file:///f".into())?;
     add("no.such.Options", &|it| {
-        it.options = any("no.such.Options", Vec::new())
+        it.options = any("no.such.Options", Vec::new());
     })?;
     add(OPTIONS, &|it| it.options = any(OPTIONS, vec![0xff; 9]))?;
     let options = Options {
@@ -169,7 +169,7 @@ fn creates(bundle: &str) -> Result<Vec<Wrong>> {
     }
     .write_to_bytes()?;
     add("options of the request", &|it| {
-        it.options = any(OPTIONS, options.clone())
+        it.options = any(OPTIONS, options.clone());
     })?;
     Ok(all)
 }
@@ -188,7 +188,7 @@ fn execs() -> Result<Vec<Wrong>> {
     };
     for id in no_ids() {
         add("exec_id of the request", &|it| {
-            id.clone_into(&mut it.exec_id)
+            id.clone_into(&mut it.exec_id);
         })?;
     }
     for spec in ["", "3", "[]", "null", "{", "{\"args\":"] {
@@ -196,7 +196,7 @@ fn execs() -> Result<Vec<Wrong>> {
     }
     let deep = "[".repeat(1 << 16);
     add("spec of the request", &|it| {
-        it.spec = any("", deep.clone().into())
+        it.spec = any("", deep.clone().into());
     })?;
     add("spec of the request", &|it| it.spec = MessageField::none())?;
     add("as stdout", &|it| it.stdout = "ftp://host/f".into())?;
