@@ -4,6 +4,8 @@ use std::{ffi::OsString, io};
 
 use thiserror::Error;
 
+use crate::signal::Signal;
+
 /// A runc command that did not do what it was asked.
 #[derive(Debug, Error)]
 pub(crate) enum RuncError {
@@ -41,9 +43,15 @@ pub(crate) enum RuncError {
     },
 }
 
-/// As runc itself ends with small numbers, a larger one says by which signal it was killed
-/// ([`crate::reaper::Exit`]).
+/// A status above this says by which signal runc was killed ([`crate::reaper::Exit`]); runc itself
+/// ends with small numbers, or with 255 (`runc exec`).
 const SIGNALS: u32 = 128;
+
+/// The signal that a status stands for, if it does.
+fn signal(status: u32) -> Option<u32> {
+    let number = status.checked_sub(SIGNALS)?;
+    Some(number).filter(|number| *number > 0 && Signal::new(*number).is_some())
+}
 
 /// What runc says when CRIU goes away while the two talk to each other (`criuSwrk`).
 const LOST_CRIU: [&str; 3] = [
@@ -55,8 +63,8 @@ const LOST_CRIU: [&str; 3] = [
 impl RuncError {
     /// A runc that ended with `status`; `said` is the last error that it logged.
     pub(super) fn failed(command: &'static str, status: u32, said: Option<String>) -> Self {
-        let message = match (said, status.checked_sub(SIGNALS)) {
-            (_, Some(signal)) if signal > 0 => format!(
+        let message = match (said, signal(status)) {
+            (_, Some(signal)) => format!(
                 "runc {command} was killed by signal {signal}; look for who did it, or (for signal 9) \
                  whether the host ran out of memory"
             ),
@@ -76,7 +84,7 @@ impl RuncError {
 
     /// Whether a signal ended it, in the middle of whatever it did.
     pub(crate) fn was_killed(&self) -> bool {
-        matches!(self, Self::Failed { status, .. } if *status > SIGNALS)
+        matches!(self, Self::Failed { status, .. } if signal(*status).is_some())
     }
 
     /// Whether runc says that it knows no such container.
@@ -146,5 +154,8 @@ mod tests {
             assert!(!failed.was_killed());
             assert_eq!(failed.to_string(), shown);
         }
+        let failed = RuncError::failed("exec", 255, None);
+        assert!(!failed.was_killed());
+        assert_eq!(failed.to_string(), "runc exec ended with status 255");
     }
 }
