@@ -25,6 +25,7 @@ mod tasks;
 use std::path::PathBuf;
 
 use crate::bundle::Bundle;
+use crate::criu::config::ExternalMount;
 use crate::fit::{self, Place};
 use crate::linked::Links;
 use crate::manifest::DumpOptions;
@@ -48,6 +49,8 @@ pub struct RestoreRequest {
     pub image_dir: PathBuf,
     /// CRIU's working directory.
     pub work_dir: PathBuf,
+    /// Mounts from outside that the runtime made itself, and does not tell CRIU of.
+    pub external: Vec<ExternalMount>,
     /// The executable that acts as CRIU's action script when called as
     /// [`crate::hold::SCRIPT_NAME`].
     pub script: PathBuf,
@@ -94,7 +97,8 @@ pub fn restore(request: &RestoreRequest, restorer: &dyn Restorer) -> Result<(), 
     let checked = Phase::Verify.run(|| Checked::open(&request.image_dir))?;
     let work = WorkDir::of(&request.bundle);
     let places = Phase::Fit.run(|| fit::fit(&bundle, checked.mounts()))?;
-    let along = Phase::Fit.run(|| fit::along(&bundle, checked.along()))?;
+    let mut along = Phase::Fit.run(|| fit::along(&bundle, checked.along()))?;
+    along.extend(request.external.iter().cloned());
     let links = Phase::Fit.run(|| Links::fit(&bundle, checked.links()))?;
     let _locks = Phase::Fit.run(|| lock(&bundle, &places))?;
     let ghosts =

@@ -46,7 +46,7 @@ pub(crate) fn delete(flags: &Flags) -> Result<()> {
     if let Err(error) = remap_engine::restore::end_tasks(bundle.path()) {
         tracing::error!(error, "tasks of a restore that was under way do not end");
     }
-    match runc::unmount_restore_root(&runc.root, &flags.id) {
+    match runc::unmount_restore_root(&runc.root, &flags.id, bundle.path()) {
         Ok(()) => runc.run(&["delete", "--force", &flags.id]),
         Err(error) => tracing::error!(%error, "runc would remove files of the container"),
     }

@@ -12,9 +12,12 @@ use std::{
 };
 
 use remap_engine::{
+    bundle::{AdoptError, Bundle},
     checkpoint::{CheckpointRequest, Dumper, Facts, checkpoint},
+    criu::config::UserConfig,
     manifest::DumpOptions,
     phase::{BoxError, PhaseError},
+    policy::Policy,
     restore::{RestoreRequest, Restorer, restore},
 };
 use tokio::{runtime::Handle, task};
@@ -26,7 +29,7 @@ use crate::{
     error::TaskError,
     freezer,
     launch::{LaunchError, Launched},
-    runc::{self, Call, CheckpointArgs, CriuFlags, RestoreArgs, RuncStatus},
+    runc::{self, Call, CheckpointArgs, CriuFlags, Kind, RestoreArgs, RuncStatus},
     shim::Shim,
     status::Status,
     task::create,
@@ -53,8 +56,12 @@ pub(crate) async fn dump(
     shim: &Shim,
     container: &Arc<Container>,
     before: Status,
-    args: CheckpointArgs,
+    mut args: CheckpointArgs,
 ) -> Result<(), TaskError> {
+    args.kind = kind(container, &args.criu, "checkpoint").await?;
+    if args.kind.needs_environment() {
+        args.criu = flags_of(&wishes(container, &args.criu)?);
+    }
     let log = args.work_path.join(DUMP_LOG);
     let logs = Logs::of(&shim.namespace, &container.id, log);
     let request = CheckpointRequest {
@@ -84,6 +91,34 @@ pub(crate) async fn dump(
     })
 }
 
+/// Which program the container's runtime is, one that can have CRIU handle `flags`.
+///
+/// # Errors
+/// It cannot.
+async fn kind(
+    container: &Container,
+    flags: &CriuFlags,
+    what: &'static str,
+) -> Result<Kind, TaskError> {
+    let runc = &container.runc;
+    let kind = runc.kind().await.map_err(|source| TaskError::Runc {
+        action: "version",
+        source,
+    })?;
+    runc.check(kind, flags)
+        .map_err(|source| TaskError::Kind { what, source })?;
+    Ok(kind)
+}
+
+/// What CRIU is to handle at a dump, whoever says so: where the configuration counts less than what
+/// the runtime asks for, the runtime has to ask for all of it.
+fn wishes(container: &Container, request: &CriuFlags) -> Result<DumpOptions, TaskError> {
+    let bundle = Bundle::load(container.bundle.path())?;
+    let configured = UserConfig::load(bundle.user_criu_config()).map_err(AdoptError::from)?;
+    let annotated = Policy::of(&bundle.annotations).options;
+    Ok(options_of(request).or(&configured.options()).or(&annotated))
+}
+
 /// Restores a container by way of the engine.
 ///
 /// # Errors
@@ -94,6 +129,7 @@ pub(crate) async fn bring_back(
     image_dir: PathBuf,
     work_path: PathBuf,
 ) -> Result<Launched, TaskError> {
+    let kind = kind(container, &CriuFlags::default(), "restore").await?;
     let log = work_path.join(RESTORE_LOG);
     let logs = Logs::of(&shim.namespace, &container.id, log);
     let request = RestoreRequest {
@@ -101,6 +137,7 @@ pub(crate) async fn bring_back(
         image_dir,
         work_dir: work_path,
         script: own_executable(),
+        external: container.runc.masks(kind),
     };
     let restorer = RuncRestorer {
         shim: Arc::clone(shim),
@@ -109,6 +146,7 @@ pub(crate) async fn bring_back(
         work_path: request.work_dir.clone(),
         handle: Handle::current(),
         launched: Mutex::default(),
+        kind,
         restoring: AtomicU32::new(0),
     };
     let span = tracing::info_span!("restore", id = container.id);
@@ -260,12 +298,16 @@ struct RuncRestorer {
     work_path: PathBuf,
     handle: Handle,
     launched: Mutex<Option<Launched>>,
+    /// The program.
+    kind: Kind,
     /// The pid of `runc restore`, or 0.
     restoring: AtomicU32,
 }
 
 impl Restorer for RuncRestorer {
     fn restore(&self, options: Option<&DumpOptions>) -> Result<(), BoxError> {
+        let criu = options.map(flags_of).unwrap_or_default();
+        self.container.runc.check(self.kind, &criu)?;
         make_work_dir(&self.work_path, RESTORE_LOG)?;
         let mut launch = create::launch_init(&self.shim, &self.container);
         launch.running = Some(&self.restoring);
@@ -274,7 +316,8 @@ impl Restorer for RuncRestorer {
                 create: create::create_args(&self.container, console),
                 image_path: self.image_path.clone(),
                 work_path: self.work_path.clone(),
-                criu: options.map(flags_of).unwrap_or_default(),
+                criu: criu.clone(),
+                kind: self.kind,
             })
         });
         let launched = self.handle.block_on(launch).map_err(|error| match error {

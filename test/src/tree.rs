@@ -23,6 +23,8 @@ const PACKAGES: &[&str] = &[
     "iproute2",
     "iptables",
     "jq",
+    // crun loads it, if it is there, to checkpoint and restore.
+    "libcriu2",
     "procps",
     "psmisc",
     "python3",

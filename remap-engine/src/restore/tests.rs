@@ -93,6 +93,7 @@ impl Ground {
             bundle: self.root.path().join("bundle"),
             image_dir: self.root.path().join("images"),
             work_dir: self.root.path().join("work"),
+            external: vec![],
             script: "/bin/true".into(),
         }
     }

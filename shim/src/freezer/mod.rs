@@ -104,6 +104,14 @@ pub(crate) async fn thaw(container: &Container) -> Result<(), RuncError> {
     container.runc.resume().await
 }
 
+/// Lets the tasks of a container run that are to end: on cgroup v1 a frozen task does not. runc does so
+/// itself when it kills (`Container.Signal`), crun does not.
+pub(crate) fn let_end(container: &Container) {
+    if let Err(error) = Control::of(container.init.pid()).thaw() {
+        tracing::debug!(%error, "nothing is frozen, or the container has ended");
+    }
+}
+
 /// Runs `runc pause` once. A runc that is still at it when the container's limit is over is killed.
 async fn attempt(container: &Container, begun: Instant) -> Result<(), RuncError> {
     let pausing = container.runc.start(&Call::Pause)?;

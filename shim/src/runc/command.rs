@@ -6,6 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use super::kind::Kind;
 use crate::signal::Signal;
 
 /// One runc sub-command on one container.
@@ -46,6 +47,8 @@ pub(crate) enum Call {
     Checkpoint(CheckpointArgs),
     /// `runc restore --detach`
     Restore(RestoreArgs),
+    /// `runc --version`
+    Version,
 }
 
 /// What `create`, `exec` and `restore` need to start a process.
@@ -102,6 +105,8 @@ pub(crate) struct CheckpointArgs {
     pub(crate) leave_running: bool,
     /// What CRIU is to handle.
     pub(crate) criu: CriuFlags,
+    /// The program.
+    pub(crate) kind: Kind,
 }
 
 /// Arguments of `runc restore`.
@@ -115,6 +120,8 @@ pub(crate) struct RestoreArgs {
     pub(crate) work_path: PathBuf,
     /// What CRIU is to handle.
     pub(crate) criu: CriuFlags,
+    /// The program.
+    pub(crate) kind: Kind,
 }
 
 impl Call {
@@ -142,6 +149,16 @@ impl Call {
             Self::Update { .. } => "update",
             Self::Checkpoint(_) => "checkpoint",
             Self::Restore(_) => "restore",
+            Self::Version => "--version",
+        }
+    }
+
+    /// Whether CRIU has to be told by its environment where its configuration is.
+    pub(super) fn needs_environment(&self) -> bool {
+        match self {
+            Self::Checkpoint(args) => args.kind.needs_environment(),
+            Self::Restore(args) => args.kind.needs_environment(),
+            _ => false,
         }
     }
 
@@ -169,9 +186,9 @@ impl Call {
                 .path("--image-path", &args.image_path)
                 .path("--work-path", &args.work_path)
                 .flag("--detach", true)
-                .flag("--no-subreaper", true)
-                .process(&args.create)
+                .restored(args)
                 .criu(&args.criu),
+            Self::Version => return argv.0,
             Self::Start | Self::Pause | Self::Resume | Self::State => &mut argv,
         };
         argv.word(id);
@@ -220,11 +237,24 @@ impl Argv {
     }
 
     fn process(&mut self, args: &CreateArgs) -> &mut Self {
+        self.files(args)
+            .flag("--no-pivot", args.no_pivot)
+            .flag("--no-new-keyring", args.no_new_keyring)
+    }
+
+    fn files(&mut self, args: &CreateArgs) -> &mut Self {
         self.path("--bundle", &args.bundle)
             .path("--pid-file", &args.pid_file)
             .optional_path("--console-socket", args.console_socket.as_deref())
-            .flag("--no-pivot", args.no_pivot)
-            .flag("--no-new-keyring", args.no_new_keyring)
+    }
+
+    /// runc's `restore` has no flag for the keyring: a restored process has the one that CRIU gives
+    /// it. crun's has none of these three, and makes no subreaper.
+    fn restored(&mut self, args: &RestoreArgs) -> &mut Self {
+        let is_crun = args.kind.is_crun();
+        self.files(&args.create)
+            .flag("--no-subreaper", !is_crun)
+            .flag("--no-pivot", args.create.no_pivot && !is_crun)
     }
 
     fn criu(&mut self, flags: &CriuFlags) -> &mut Self {
@@ -344,19 +374,37 @@ mod tests {
 
     #[test]
     fn restore_is_detached_and_no_subreaper() {
-        let args = RestoreArgs {
-            create: create(),
+        let args = |kind| RestoreArgs {
+            create: CreateArgs {
+                no_pivot: true,
+                no_new_keyring: true,
+                ..create()
+            },
             image_path: "/i".into(),
             work_path: "/w".into(),
             criu: CriuFlags {
                 file_locks: true,
                 ..CriuFlags::default()
             },
+            kind,
         };
         assert_eq!(
-            line(&Call::Restore(args)),
-            "restore --image-path /i --work-path /w --detach --no-subreaper --bundle /b \
+            line(&Call::Restore(args(Kind::Runc))),
+            "restore --image-path /i --work-path /w --detach --bundle /b \
+             --pid-file /b/init.pid --no-subreaper --no-pivot --file-locks c1"
+        );
+        let crun = Kind::Crun {
+            criu: true,
+            config: false,
+        };
+        let call = Call::Restore(args(crun));
+        assert_eq!(
+            line(&call),
+            "restore --image-path /i --work-path /w --detach --bundle /b \
              --pid-file /b/init.pid --file-locks c1"
         );
+        assert!(call.needs_environment());
+        assert!(!Call::Restore(args(Kind::Runc)).needs_environment());
+        assert_eq!(line(&Call::Version), "--version");
     }
 }

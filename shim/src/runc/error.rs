@@ -87,9 +87,12 @@ impl RuncError {
         matches!(self, Self::Failed { status, .. } if signal(*status).is_some())
     }
 
-    /// Whether runc says that it knows no such container.
+    /// Whether runc says that it knows no such container; crun before 1.26 only names the file or
+    /// directory that is not there.
     pub(crate) fn is_missing_container(&self) -> bool {
         self.says(&["does not exist"])
+            || self.says(&["no such file or directory"])
+                && self.says(&["/status`: ", "cannot open directory `"])
     }
 
     /// Whether runc says that there is no process left to signal; the wordings are those that
@@ -130,8 +133,16 @@ mod tests {
     }
 
     #[test]
-    fn wordings_of_runc_1_1_and_1_3() {
+    fn wordings_of_runc_1_1_and_1_3_and_of_crun() {
         assert!(failed("container does not exist").is_missing_container());
+        for crun in [
+            "cannot open directory `/run/r/c1`: No such file or directory",
+            "error opening file `/run/r/c1/status`: No such file or directory",
+            "container `c1` does not exist: open `/run/r/c1/status`: No such file or directory",
+        ] {
+            assert!(failed(crun).is_missing_container(), "{crun}");
+        }
+        assert!(!failed("open `/x`: No such file or directory").is_missing_container());
         assert!(failed("container not running").is_finished_process());
         assert!(failed("os: process already finished").is_finished_process());
         assert!(!failed("permission denied").is_finished_process());

@@ -6,6 +6,7 @@
 mod command;
 mod error;
 pub(crate) mod invocation;
+mod kind;
 pub(crate) mod log;
 pub(crate) mod output;
 
@@ -25,7 +26,7 @@ use nix::{
     mount::{MsFlags, mount},
     sched::{CloneFlags, unshare},
 };
-use remap_engine::criu::running;
+use remap_engine::{criu::running, workdir::WorkDir};
 use rustix::{
     fs::{MemfdFlags, Mode, memfd_create},
     process::umask,
@@ -37,6 +38,7 @@ pub(crate) use self::{
     error::RuncError,
     invocation::{Captured, Invocation},
     output::RuncStatus,
+    kind::{Kind, KindError},
 };
 use crate::{
     mounts::{self, MountError},
@@ -47,6 +49,9 @@ use crate::{
 
 /// Where runc keeps its state when the options name no root, as the Go shim has it.
 const DEFAULT_ROOT: &str = "/run/containerd/runc";
+
+/// Where a restore binds the root file system.
+const RESTORE_ROOT: &str = "criu-root";
 
 /// So often runc is called if it is killed each time.
 pub(crate) const CALLS: u32 = 3;
@@ -161,7 +166,7 @@ impl Runc {
     /// # Errors
     /// Its root file system stays mounted, and nothing was deleted.
     pub(crate) async fn delete_restored(&self) -> Result<(), MountError> {
-        unmount_restore_root(&self.root, &self.id)?;
+        unmount_restore_root(&self.root, &self.id, &self.bundle)?;
         if let Err(error) = self.run(&Call::Delete { force: true }).await {
             tracing::debug!(%error, "there was nothing of the container to delete");
         }
@@ -253,6 +258,10 @@ impl Runc {
         if let Some(images) = call.image_path() {
             command.env(running::MARK, images);
         }
+        if call.needs_environment() {
+            let config = WorkDir::of(&self.bundle).criu_config();
+            command.env(kind::CONFIG_VARIABLE, config);
+        }
         let child = self
             .reaper
             .spawn(&mut command)
@@ -319,14 +328,27 @@ pub(crate) fn root(options: &Options, namespace: &str) -> PathBuf {
     Path::new(base).join(namespace)
 }
 
-/// Unmounts what a `runc restore` that was killed has left: it binds the root file system on
-/// `criu-root` in its state directory (`criuRestore`). Must be done before `runc delete --force`,
-/// which removes that directory with all that it finds there, files of the container as well.
+/// Unmounts what a `restore` that was killed has left: runc binds the root file system on `criu-root`
+/// in its state directory (`criuRestore`), crun in the bundle, where its next restore fails if it is
+/// still there (`libcrun_container_restore_linux_criu`). Must be done before `runc delete --force`,
+/// which removes its directory with all that it finds there, files of the container as well.
 ///
 /// # Errors
 /// It stays mounted.
-pub(crate) fn unmount_restore_root(state: &Path, id: &str) -> Result<(), MountError> {
-    mounts::unmount(&state.join(id).join("criu-root"))
+pub(crate) fn unmount_restore_root(
+    state: &Path,
+    id: &str,
+    bundle: &Path,
+) -> Result<(), MountError> {
+    mounts::unmount(&state.join(id).join(RESTORE_ROOT))?;
+    let cruns = bundle.join(RESTORE_ROOT);
+    mounts::unmount(&cruns)?;
+    if let Err(error) = std::fs::remove_dir(&cruns)
+        && error.kind() != std::io::ErrorKind::NotFound
+    {
+        tracing::warn!(%error, directory = %cruns.display(), "a mount point of crun's stays");
+    }
+    Ok(())
 }
 
 #[cfg(test)]

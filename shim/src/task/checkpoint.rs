@@ -22,7 +22,7 @@ use crate::{
     error::TaskError,
     events, options,
     requester::Requester,
-    runc::{CheckpointArgs, CriuFlags, RuncStatus},
+    runc::{CheckpointArgs, CriuFlags, Kind, RuncStatus},
     shim::Shim,
     status::{Op, Status},
 };
@@ -161,6 +161,7 @@ fn args(
             file_locks: options.file_locks,
             empty_namespaces: options.empty_namespaces.clone(),
         },
+        kind: Kind::default(),
     }
 }
 

@@ -7,13 +7,14 @@ use containerd_shim_protos::api::{Empty, KillRequest};
 use crate::{
     container::{Container, Target},
     error::TaskError,
+    freezer,
     runc::Call,
     shim::Shim,
     signal::Signal,
 };
 
-/// Signals what the request means. Allowed in every state, during a checkpoint too: runc thaws
-/// a container for SIGKILL, which then ends whether CRIU holds it or not, and any other signal
+/// Signals what the request means. Allowed in every state, during a checkpoint too: a container is
+/// thawed for SIGKILL, which then ends whether CRIU holds it or not, and any other signal
 /// stays pending and is part of the dump.
 ///
 /// # Errors
@@ -43,7 +44,12 @@ async fn kill_init(container: &Container, signal: Signal, all: bool) -> Result<(
         return Err(TaskError::Finished);
     }
     match container.runc.run(&Call::Kill { signal, all }).await {
-        Ok(_) => Ok(()),
+        Ok(_) => {
+            if signal == Signal::KILL {
+                freezer::let_end(container);
+            }
+            Ok(())
+        }
         Err(error) if error.is_finished_process() => Err(TaskError::Finished),
         Err(error) if error.is_missing_container() => Err(TaskError::NoContainer {
             id: container.id.clone(),

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use containerd_shim_protos::api::{CheckpointTaskRequest, StateRequest, Status};
+use containerd_shim_protos::api::{CheckpointTaskRequest, StateRequest, Status, UpdateTaskRequest};
 use containerd_shim_protos::protobuf::well_known_types::any::Any;
 use containerd_shim_protos::protobuf::{Message, MessageField};
 use containerd_shim_protos::shim::oci::CheckpointOptions;
@@ -85,6 +85,28 @@ impl Api {
             ..CheckpointTaskRequest::default()
         };
         match self.client.checkpoint(with_timeout(), &request) {
+            Ok(_) => Ok(()),
+            Err(ttrpc::Error::RpcStatus(status)) => bail!("{}", status.message),
+            Err(error) => Err(error).context("the shim does not answer"),
+        }
+    }
+
+    /// Sets limits, an OCI `linux.resources` object.
+    ///
+    /// # Errors
+    /// The shim's answer, if it is one; else that there is none.
+    pub fn update(&self, resources: &serde_json::Value) -> Result<()> {
+        let request = UpdateTaskRequest {
+            id: self.id.clone(),
+            resources: MessageField::some(Any {
+                type_url: "types.containerd.io/opencontainers/runtime-spec/1/LinuxResources"
+                    .to_owned(),
+                value: resources.to_string().into_bytes(),
+                ..Any::default()
+            }),
+            ..UpdateTaskRequest::default()
+        };
+        match self.client.update(with_timeout(), &request) {
             Ok(_) => Ok(()),
             Err(ttrpc::Error::RpcStatus(status)) => bail!("{}", status.message),
             Err(error) => Err(error).context("the shim does not answer"),

@@ -42,6 +42,7 @@ mod context;
 mod criu_conf;
 mod crowded;
 mod dump_failure;
+mod engines;
 mod exit;
 mod exported;
 mod failing;
@@ -131,6 +132,7 @@ const SCENARIOS: &[&[Scenario]] = &[
     failing::SCENARIOS,
     user_conf::SCENARIOS,
     user_namespace::SCENARIOS,
+    engines::SCENARIOS,
     fidelity::SCENARIOS,
 ];
 

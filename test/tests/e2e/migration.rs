@@ -106,7 +106,7 @@ fn join(ctr: &Ctr, last: u64) -> Result<u64> {
 
 /// Moves the container [`ID`] from one host to the other, on which its image is
 /// and an empty tmpfs. The first host's tmpfs is empty afterwards.
-fn move_container(
+pub(crate) fn move_container(
     context: &Context,
     dir: &str,
     (from, from_shm): (&Ctr, &Shm),

@@ -130,7 +130,7 @@ fn expect_size(ctr: &Ctr, terminal: &Terminal, size: &str) -> Result<()> {
 
 /// It goes on counting in its terminal after a checkpoint, and in another one after a restore, on
 /// another host. That of the restore is the client's again, so that nothing else is to be allowed.
-fn moves(context: &Context, flags: &[&str]) -> Result<()> {
+pub(crate) fn moves(context: &Context, flags: &[&str]) -> Result<()> {
     let (a, b) = (context.ctr(), context.ctr_on_b());
     let dir = context.dir()?;
     let (archive, output) = (format!("{dir}/checkpoint.tar"), format!("{dir}/output"));
