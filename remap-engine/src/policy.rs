@@ -50,8 +50,17 @@ pub const SHELL_JOB: &str = "io.remap.shell-job";
 /// CRIU's `file-locks`.
 pub const FILE_LOCKS: &str = "io.remap.file-locks";
 
+/// The OCI runtime's program, as `binary_name` of `containerd.runc.v1.Options`; the shim heeds it.
+pub const RUNTIME_BINARY: &str = "io.remap.runtime-binary";
+
+/// The OCI runtime's state directory, as `root` there.
+pub const RUNTIME_ROOT: &str = "io.remap.runtime-root";
+
+/// Control groups through systemd, as `systemd_cgroup` there.
+pub const SYSTEMD_CGROUP: &str = "io.remap.systemd-cgroup";
+
 /// All annotations that there are, but for [`USER_ANNOTATION`], which is not for users.
-pub const ANNOTATIONS: [&str; 14] = [
+pub const ANNOTATIONS: [&str; 17] = [
     MOVES_WITH,
     MOUNTS,
     CARRY_LIMIT,
@@ -63,6 +72,9 @@ pub const ANNOTATIONS: [&str; 14] = [
     SHELL_JOB,
     FILE_LOCKS,
     LOSE_EXEC_SESSIONS,
+    RUNTIME_BINARY,
+    RUNTIME_ROOT,
+    SYSTEMD_CGROUP,
     time_limit::FREEZE.annotation,
     time_limit::DUMP.annotation,
     time_limit::RESTORE.annotation,

@@ -233,7 +233,9 @@ impl TaskError {
             | Self::Options(
                 OptionsError::Type { .. }
                 | OptionsError::Decode { .. }
-                | OptionsError::DecodeOlder { .. },
+                | OptionsError::DecodeOlder { .. }
+                | OptionsError::Toml { .. }
+                | OptionsError::Annotation { .. },
             )
             | Self::Io(IoError::Scheme { .. } | IoError::Text { .. } | IoError::Input { .. }) => {
                 Code::INVALID_ARGUMENT

@@ -1,6 +1,9 @@
 //! The runtime options (`containerd.runc.v1.Options`) of a container, kept in its bundle so that
 //! `delete`, which runs after the shim has died, uses the same ones.
 
+mod annotated;
+mod generic;
+
 use std::{io, path::Path};
 
 use containerd_shim_protos::{
@@ -45,7 +48,7 @@ pub(crate) enum OptionsError {
     /// None of the types of options for this.
     #[error(
         "runtime options of type {type_url:?} are not understood; \
-         use containerd.runc.v1.Options"
+         use containerd.runc.v1.Options, or runtimeoptions.v1.Options with the same settings in TOML"
     )]
     Type {
         /// What came.
@@ -68,6 +71,25 @@ pub(crate) enum OptionsError {
         /// Where they go wrong.
         #[source]
         source: prost::DecodeError,
+    },
+    /// Settings in TOML.
+    #[error("the runtime options in {place} cannot be used")]
+    Toml {
+        /// Where they stand.
+        place: String,
+        /// What is wrong.
+        #[source]
+        source: generic::TomlError,
+    },
+    /// An annotation.
+    #[error("annotation {annotation}: {value:?} {problem}")]
+    Annotation {
+        /// Its name.
+        annotation: &'static str,
+        /// Its value.
+        value: String,
+        /// What is wrong with it, and what would be right.
+        problem: &'static str,
     },
     /// The file in the bundle.
     #[error("cannot read or write {path}")]
@@ -111,6 +133,9 @@ impl Options {
     pub(crate) fn from_any(any: Option<&Any>) -> Result<Self, OptionsError> {
         if let Some(older) = any.and_then(older_options) {
             return older;
+        }
+        if let Some(generic) = any.and_then(generic::decode) {
+            return generic;
         }
         let message = decode::<oci::Options>(any, "containerd.runc.v1.Options")?;
         Ok(message.map(Self::from).unwrap_or_default())

@@ -1,6 +1,7 @@
 //! `binary://` loggers: a program that reads a process's output from descriptors 3 (standard
 //! output) and 4 (standard error) and closes descriptor 5 when it is ready (containerd's
-//! runtime v2 documentation, Logging).
+//! runtime v2 documentation, Logging). With `binary-v2://` it has to write a byte there first
+//! (containerd 2.3 `NewBinaryIO`).
 
 use std::{io, os::fd::OwnedFd, process::Command, time::Duration};
 
@@ -66,17 +67,23 @@ impl Logger {
         // It holds the shim's copies of the logger's descriptors.
         drop(command);
         let mut ready = receiver(ready)?;
-        // A byte or the end: both say that it is ready.
-        match time::timeout(READY, ready.read_u8()).await {
-            Ok(_) => Ok(Self(child)),
-            Err(_) => {
-                let _ = signal::send(child.pid(), Signal::KILL);
-                Err(failed(io::Error::new(
-                    io::ErrorKind::TimedOut,
-                    format!("it was not ready after {} s", READY.as_secs()),
-                )))
-            }
+        let problem = match time::timeout(READY, ready.read_u8()).await {
+            // The end says so, too, where a byte need not.
+            Ok(said) if said.is_ok() || !uri.must_say => return Ok(Self(child)),
+            Ok(_) => io::Error::other(
+                "it ended, or closed descriptor 5, without a byte there to say that it is ready, as \
+                 binary-v2 demands",
+            ),
+            Err(_) => io::Error::new(
+                io::ErrorKind::TimedOut,
+                format!("it was not ready after {} s", READY.as_secs()),
+            ),
+        };
+        // Not reaped yet, or it is another's pid: the reaper knows.
+        if let Err(error) = reaper.kill(child.pid(), Signal::KILL) {
+            tracing::debug!(%error, "the logger has ended");
         }
+        Err(failed(problem))
     }
 
     /// Lets it read to the end, then ends it.

@@ -88,13 +88,15 @@ pub(super) enum Target {
     Binary(BinaryUri),
 }
 
-/// A logger and its arguments: `binary:///path?key=value&…`.
+/// A logger and its arguments: `binary:///path?key=value&…`, or `binary-v2://…` (containerd 2.3).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct BinaryUri {
     /// The program.
     pub(super) path: PathBuf,
     /// Each key, followed by its value if that is not empty.
     pub(super) args: Vec<String>,
+    /// It is ready only when it says so by a byte; else also when it closes its descriptor.
+    pub(super) must_say: bool,
 }
 
 impl Target {
@@ -129,9 +131,10 @@ impl Target {
         match scheme {
             "fifo" => Ok(Self::Fifo(path.into())),
             "file" => Ok(Self::File(path.into())),
-            "binary" => Ok(Self::Binary(BinaryUri {
+            "binary" | "binary-v2" => Ok(Self::Binary(BinaryUri {
                 path: path.into(),
                 args,
+                must_say: scheme == "binary-v2",
             })),
             _ => Err(IoError::Scheme {
                 stream,
@@ -195,17 +198,20 @@ mod tests {
 
     #[test]
     fn nerdctls_logger() {
-        let uri = "binary:///usr/bin/nerdctl?_NERDCTL_INTERNAL_LOGGING=%2Fvar%2Flib%2Fnerdctl";
-        assert_eq!(
-            Target::parse("stdout", uri).unwrap(),
-            Target::Binary(BinaryUri {
+        for (scheme, must_say) in [("binary", false), ("binary-v2", true)] {
+            let uri = format!(
+                "{scheme}:///usr/bin/nerdctl?_NERDCTL_INTERNAL_LOGGING=%2Fvar%2Flib%2Fnerdctl"
+            );
+            let expected = Target::Binary(BinaryUri {
                 path: "/usr/bin/nerdctl".into(),
                 args: vec![
                     "_NERDCTL_INTERNAL_LOGGING".into(),
-                    "/var/lib/nerdctl".into()
+                    "/var/lib/nerdctl".into(),
                 ],
-            })
-        );
+                must_say,
+            });
+            assert_eq!(Target::parse("stdout", &uri).unwrap(), expected);
+        }
     }
 
     #[test]

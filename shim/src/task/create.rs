@@ -97,6 +97,7 @@ fn prepare(
     };
     stdio.check()?;
     let bundle = Bundle::new(&request.bundle);
+    let options = options.with_annotations(&bundle.config()?)?;
     let adopted = remap_engine::bundle::adopt(bundle.path())?;
     time_limit::check(&adopted)?;
     let config = bundle.config()?;
