@@ -9,6 +9,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use remap_engine::private;
 use serde_json::Value;
 use thiserror::Error;
 
@@ -127,6 +128,25 @@ impl Bundle {
             source,
         })?;
         serde_json::from_slice(&bytes).map_err(|source| BundleError::Json { path, source })
+    }
+}
+
+impl Bundle {
+    /// Replaces the specification, with the mode that the file has.
+    ///
+    /// # Errors
+    /// [`BundleError::File`]; it is as it was.
+    pub(crate) fn write_config(&self, config: &Value) -> Result<(), BundleError> {
+        let path = self.0.join("config.json");
+        let write = || {
+            let mode = std::fs::metadata(&path)?.permissions();
+            private::write(&path, &serde_json::to_vec(config)?)?;
+            std::fs::set_permissions(&path, mode)
+        };
+        write().map_err(|source| BundleError::File {
+            path: path.clone(),
+            source,
+        })
     }
 }
 

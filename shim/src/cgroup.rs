@@ -9,7 +9,7 @@ use std::{
 };
 
 /// Where the hierarchies are mounted.
-const MOUNT: &str = "/sys/fs/cgroup";
+pub(crate) const MOUNT: &str = "/sys/fs/cgroup";
 
 /// The directory of each controller, or the one of all.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -65,9 +65,46 @@ pub(crate) fn parse(membership: &[u8], mount: &Path) -> Option<Cgroup> {
     }
 }
 
+/// The root of each hierarchy; links such as `cpu -> cpu,cpuacct` are passed over.
+///
+/// # Errors
+/// What the system says.
+pub(crate) fn roots(mount: &Path) -> io::Result<Vec<PathBuf>> {
+    if mount.join("cgroup.controllers").exists() {
+        return Ok(vec![mount.to_owned()]);
+    }
+    let mut roots = Vec::new();
+    for entry in std::fs::read_dir(mount)? {
+        let entry = entry?;
+        let path = entry.path();
+        // cpuset takes no process before its cpus and mems are set, as containerd knows too.
+        if entry.file_type()?.is_dir()
+            && path.join("cgroup.procs").exists()
+            && !path.ends_with("cpuset")
+        {
+            roots.push(path);
+        }
+    }
+    Ok(roots)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn roots_of_hierarchies() {
+        let mount = tempfile::tempdir().unwrap();
+        for controller in ["memory", "cpuset", "none"] {
+            std::fs::create_dir(mount.path().join(controller)).unwrap();
+        }
+        for controller in ["memory", "cpuset"] {
+            std::fs::write(mount.path().join(controller).join("cgroup.procs"), "").unwrap();
+        }
+        assert_eq!(roots(mount.path()).unwrap(), [mount.path().join("memory")]);
+        std::fs::write(mount.path().join("cgroup.controllers"), "").unwrap();
+        assert_eq!(roots(mount.path()).unwrap(), [mount.path()]);
+    }
 
     #[test]
     fn hierarchies() {

@@ -22,6 +22,7 @@ mod log;
 mod mounts;
 mod oom;
 mod options;
+mod own_cgroup;
 mod process;
 mod publisher;
 mod reaper;

@@ -22,6 +22,7 @@ use crate::{
     launch::{Launch, LaunchError, Launched},
     mounts::{self, IdMap},
     options::Options,
+    own_cgroup,
     process::Process,
     runc::{Call, CreateArgs, Runc},
     shim::Shim,
@@ -100,10 +101,13 @@ fn prepare(
     let options = options.with_annotations(&bundle.config()?)?;
     let adopted = remap_engine::bundle::adopt(bundle.path())?;
     time_limit::check(&adopted)?;
-    let config = bundle.config()?;
     let checkpoint = [&request.checkpoint, &options.criu_image_path]
         .into_iter()
         .find(|path| !path.is_empty());
+    if checkpoint.is_some() {
+        own_cgroup::ensure(&bundle, &request.id)?;
+    }
+    let config = bundle.config()?;
     if let Err(error) = Policy::of(&adopted.annotations).check() {
         // An earlier build let it through: a checkpoint that it took must not be lost for that.
         if checkpoint.is_none() {

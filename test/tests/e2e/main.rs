@@ -37,6 +37,7 @@
     reason = "a panic is a failure of the scenario; JSON answers null for what is missing"
 )]
 
+mod beside;
 mod binds;
 mod context;
 mod criu_conf;
@@ -101,6 +102,7 @@ const SCENARIOS: &[&[Scenario]] = &[
     lifecycle::SCENARIOS,
     oom::SCENARIOS,
     plain::SCENARIOS,
+    beside::SCENARIOS,
     stock::SCENARIOS,
     migration::SCENARIOS,
     binds::SCENARIOS,

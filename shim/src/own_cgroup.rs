@@ -1,0 +1,98 @@
+//! A cgroup of its own for a container that is restored beside another that has its cgroup: mostly
+//! the one that it was saved from, as its specification comes from there.
+//!
+//! In one cgroup each would be frozen, limited and killed with the other. runc before 1.2 puts it
+//! there with a warning, later ones refuse.
+
+use std::{io, path::Path};
+
+use serde_json::Value;
+
+use crate::{
+    bundle::{Bundle, BundleError},
+    cgroup::{MOUNT, roots},
+};
+
+/// Points `linux.cgroupsPath` of the bundle to a cgroup named `id`, beside the one that it names, if
+/// that is named otherwise and has processes. One of systemd's (`slice:prefix:name`) stays: systemd
+/// itself refuses a second unit of a name.
+///
+/// # Errors
+/// The bundle cannot be read or written; it is as it was.
+pub(crate) fn ensure(bundle: &Bundle, id: &str) -> Result<(), BundleError> {
+    let mut config = bundle.config()?;
+    let Some(path) = config.pointer_mut("/linux/cgroupsPath") else {
+        return Ok(());
+    };
+    let Some(own) = own(path, id, |path| is_populated(Path::new(MOUNT), path)) else {
+        return Ok(());
+    };
+    tracing::info!(id, %path, own, "the cgroup is another container's");
+    *path = own.into();
+    bundle.write_config(&config)
+}
+
+/// The path to be set instead, if any.
+fn own(path: &Value, id: &str, is_populated: impl FnOnce(&Path) -> bool) -> Option<String> {
+    let text = path.as_str().filter(|text| !text.contains(':'))?;
+    let path = Path::new(text);
+    if path.file_name()? == id || !is_populated(path.strip_prefix("/").unwrap_or(path)) {
+        return None;
+    }
+    path.with_file_name(id).to_str().map(str::to_owned)
+}
+
+/// Whether a cgroup, or one below it, has processes in any hierarchy. What cannot be read has none.
+fn is_populated(mount: &Path, path: &Path) -> bool {
+    let roots = roots(mount).unwrap_or_default();
+    roots.iter().any(|root| has_processes(&root.join(path)))
+}
+
+fn has_processes(directory: &Path) -> bool {
+    let is_there = |bytes: Vec<u8>| !bytes.is_empty();
+    let below = || -> io::Result<bool> {
+        for entry in std::fs::read_dir(directory)? {
+            let entry = entry?;
+            if entry.file_type()?.is_dir() && has_processes(&entry.path()) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    };
+    std::fs::read(directory.join("cgroup.procs")).is_ok_and(is_there) || below().unwrap_or(false)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_cgroup_of_others_is_left() {
+        let own = |path: &str, populated| own(&path.into(), "c2", |_| populated);
+        assert_eq!(own("/default/c1", true).as_deref(), Some("/default/c2"));
+        assert_eq!(own("default/c1", true).as_deref(), Some("default/c2"));
+        assert_eq!(own("/default/c1", false), None);
+        assert_eq!(own("/default/c2", true), None);
+        assert_eq!(own("machine.slice:ctr:c1", true), None);
+        assert_eq!(own("", true), None);
+        assert_eq!(super::own(&Value::Null, "c2", |_| true), None);
+    }
+
+    #[test]
+    fn processes_below_count() {
+        let mount = tempfile::tempdir().unwrap();
+        let group = mount.path().join("memory/default/c1");
+        std::fs::create_dir_all(group.join("below")).unwrap();
+        for place in [
+            mount.path().join("memory"),
+            group.clone(),
+            group.join("below"),
+        ] {
+            std::fs::write(place.join("cgroup.procs"), "").unwrap();
+        }
+        let is_populated = || is_populated(mount.path(), Path::new("default/c1"));
+        assert!(!is_populated());
+        std::fs::write(group.join("below/cgroup.procs"), "7\n").unwrap();
+        assert!(is_populated());
+    }
+}
