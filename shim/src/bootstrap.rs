@@ -9,7 +9,7 @@ use std::{
 };
 
 use containerd_shim_protos::{
-    bootstrap_api::{BootstrapParams, LogLevel},
+    bootstrap_api::{BootstrapParams, BootstrapResult, LogLevel},
     protobuf::{Message, well_known_types::any::Any},
 };
 
@@ -21,9 +21,47 @@ pub(crate) const TTRPC_ADDRESS: &str = "TTRPC_ADDRESS";
 /// As much as containerd's own shims read.
 const MAX_INPUT: u64 = 10 << 20;
 
+/// How the answer is written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Dialect {
+    /// A bare address, which every containerd understands and takes for that of a shim with version
+    /// 2 of the task service.
+    #[default]
+    Address,
+    /// A `BootstrapResult`, as one who sends a `BootstrapParams` expects.
+    Bootstrap,
+}
+
+/// The version of the task service in a `BootstrapResult`, and how it is spoken to.
+const VERSION: i32 = 3;
+const PROTOCOL: &str = "ttrpc";
+
+impl Dialect {
+    /// The answer that names `address`.
+    ///
+    /// # Errors
+    /// The message cannot be encoded.
+    pub(crate) fn answer(self, address: String) -> anyhow::Result<Vec<u8>> {
+        match self {
+            Self::Address => Ok(address.into_bytes()),
+            Self::Bootstrap => {
+                let result = BootstrapResult {
+                    version: VERSION,
+                    address,
+                    protocol: PROTOCOL.into(),
+                    ..BootstrapResult::default()
+                };
+                Ok(result.write_to_bytes()?)
+            }
+        }
+    }
+}
+
 /// The two forms in one.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Params {
+    /// How containerd wants its answer.
+    pub(crate) dialect: Dialect,
     /// containerd's gRPC socket, which the name of the shim's socket is made from.
     pub(crate) address: String,
     /// containerd's event service, if the environment does not say.
@@ -87,6 +125,7 @@ pub(crate) fn decode(input: &[u8], flags: &Flags) -> Params {
         .iter()
         .find_map(|extension| Options::from_any(extension.value.as_ref()).ok());
     Params {
+        dialect: Dialect::Bootstrap,
         address: text(params.containerd_grpc_address).unwrap_or(legacy.address),
         ttrpc_address: text(params.containerd_ttrpc_address).map(OsString::from),
         socket_dir: params.socket_dir.and_then(text).map(PathBuf::from),
@@ -136,6 +175,8 @@ mod tests {
         let params = decode(&options().write_to_bytes().unwrap(), &flags());
         assert_eq!(params.options.shim_cgroup, "/shims");
         assert_eq!(params.socket_dir, None);
+        let answer = params.dialect.answer("unix:///s".into()).unwrap();
+        assert_eq!(answer, b"unix:///s");
     }
 
     #[test]
@@ -155,6 +196,17 @@ mod tests {
         });
         let params = decode(&message.write_to_bytes().unwrap(), &flags());
         assert_eq!(params.address, "/run/g");
+        assert_eq!(params.dialect, Dialect::Bootstrap);
+        let answer = params.dialect.answer("unix:///s".into()).unwrap();
+        let answer = BootstrapResult::parse_from_bytes(&answer).unwrap();
+        assert_eq!(
+            (
+                answer.version,
+                answer.address.as_str(),
+                answer.protocol.as_str()
+            ),
+            (3, "unix:///s", "ttrpc")
+        );
         assert_eq!(params.ttrpc_address, Some("/run/t".into()));
         assert_eq!(params.socket_dir, Some("/run/s".into()));
         assert!(params.debug);

@@ -1,6 +1,6 @@
 //! The `-info` action: what this runtime is and can do, as a protobuf `RuntimeInfo`.
 
-use std::{io::Write, process::Command};
+use std::{env, ffi::OsStr, io::Write, path::Path, process::Command};
 
 use anyhow::{Context, Result};
 use containerd_shim_protos::{
@@ -10,8 +10,8 @@ use containerd_shim_protos::{
 
 use crate::{bootstrap, options::Options, runc};
 
-/// The name clients choose the runtime by.
-const NAME: &str = "io.containerd.remap.v2";
+/// What the name of a shim's program begins with (containerd `pkg/shim` `BinaryName`).
+const PROGRAM: &str = "containerd-shim-";
 
 /// The type of the OCI runtime's `features` document in an Any, as typeurl registers it.
 const FEATURES: &str = "types.containerd.io/opencontainers/runtime-spec/1/features/Features";
@@ -25,13 +25,13 @@ pub(crate) fn info() -> Result<()> {
     let any = Any::parse_from_bytes(&input).context("the options are no protobuf Any")?;
     let options = Options::from_any(Some(&any))?;
     let info = RuntimeInfo {
-        name: NAME.into(),
+        name: name(&env::args_os().next().unwrap_or_default()),
         version: MessageField::some(RuntimeVersion {
             version: env!("CARGO_PKG_VERSION").into(),
             ..RuntimeVersion::default()
         }),
         options: (!input.is_empty()).then_some(any).into(),
-        features: features(&options).into(),
+        features: features(&options)?.into(),
         ..RuntimeInfo::default()
     };
     let bytes = info
@@ -42,15 +42,53 @@ pub(crate) fn info() -> Result<()> {
         .context("cannot print the description")
 }
 
+/// The name by which clients choose the runtime, if its program is called so: `containerd-shim-a-b`
+/// is `io.containerd.a.b`.
+fn name(program: &OsStr) -> String {
+    let file = Path::new(program).file_name().and_then(OsStr::to_str);
+    let parts = file
+        .and_then(|file| file.strip_prefix(PROGRAM))
+        .and_then(|rest| rest.rsplit_once('-'));
+    let (name, version) = parts.unwrap_or(("remap", "v2"));
+    format!("io.containerd.{name}.{version}")
+}
+
 /// What `runc features` prints; runtimes before runc 1.1 have no such command.
-fn features(options: &Options) -> Option<Any> {
-    let output = Command::new(runc::binary(options))
+///
+/// # Errors
+/// There is no such program.
+fn features(options: &Options) -> Result<Option<Any>> {
+    let binary = runc::binary(options);
+    let output = Command::new(&binary)
         .arg("features")
         .output()
-        .ok()?;
-    output.status.success().then(|| Any {
+        .with_context(|| {
+            format!(
+                "cannot run {}; is it in containerd's PATH?",
+                binary.display()
+            )
+        })?;
+    let is_json = || serde_json::from_slice::<serde_json::Value>(&output.stdout).is_ok();
+    Ok((output.status.success() && is_json()).then_some(Any {
         type_url: FEATURES.into(),
         value: output.stdout,
         ..Any::default()
-    })
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_program_says_the_name() {
+        for (program, expected) in [
+            ("/opt/bin/containerd-shim-runc-v2", "io.containerd.runc.v2"),
+            ("containerd-shim-remap-v2", "io.containerd.remap.v2"),
+            ("containerd-shim-my-own-v2", "io.containerd.my-own.v2"),
+            ("shim", "io.containerd.remap.v2"),
+        ] {
+            assert_eq!(name(OsStr::new(program)), expected);
+        }
+    }
 }

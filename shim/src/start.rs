@@ -1,14 +1,13 @@
 //! The `start` action: make sure that a shim serves the container's group, and print its address.
 //!
-//! The reply is a bare address: every containerd understands it, and takes the shim for one of
-//! the v2 task API, which the serving shim offers beside v3.
+//! The serving shim offers versions 2 and 3 of the task API; which one containerd takes depends on
+//! the [`Dialect`](bootstrap::Dialect) of the answer.
 
 use std::{
     env,
     io::Write,
     os::fd::OwnedFd,
     os::unix::process::CommandExt,
-    path::Path,
     process::{Command, Stdio},
 };
 
@@ -52,7 +51,8 @@ pub(crate) fn start(flags: &Flags) -> Result<()> {
     } else {
         bundle.write_address(&path)?;
     }
-    print(&path)
+    let address = format!("{}{}", socket::SCHEME, path.display());
+    print(&params.dialect.answer(address)?)
 }
 
 /// Starts the serving shim with the socket at its standard input. Nothing of containerd's
@@ -100,9 +100,10 @@ fn raise_oom_score(pid: u32) {
     }
 }
 
-fn print(path: &Path) -> Result<()> {
+fn print(answer: &[u8]) -> Result<()> {
     let mut stdout = std::io::stdout().lock();
-    write!(stdout, "{}{}", socket::SCHEME, path.display())
+    stdout
+        .write_all(answer)
         .and_then(|()| stdout.flush())
         .context("cannot print the address")
 }
