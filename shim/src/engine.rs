@@ -189,7 +189,7 @@ fn options_of(criu: &CriuFlags) -> DumpOptions {
         // The runtime has no flag for it: annotations and CRIU's configuration say so.
         tcp_close: false,
         empty_ns: criu.empty_namespaces.clone(),
-        cgroups_mode: None,
+        cgroups_mode: criu.cgroups_mode.clone(),
     }
 }
 
@@ -200,6 +200,7 @@ fn flags_of(options: &DumpOptions) -> CriuFlags {
         shell_job: options.shell_job,
         file_locks: options.file_locks,
         empty_namespaces: options.empty_ns.clone(),
+        cgroups_mode: options.cgroups_mode.clone(),
     }
 }
 

@@ -90,6 +90,8 @@ pub(crate) struct CriuFlags {
     pub(crate) file_locks: bool,
     /// Namespaces that are recreated empty (runc knows `network` only).
     pub(crate) empty_namespaces: Vec<String>,
+    /// How CRIU treats cgroups; its default is `soft` (criu(8), `--manage-cgroups`).
+    pub(crate) cgroups_mode: Option<String>,
 }
 
 /// Arguments of `runc checkpoint`.
@@ -262,6 +264,9 @@ impl Argv {
             .flag("--ext-unix-sk", flags.ext_unix_sk)
             .flag("--shell-job", flags.shell_job)
             .flag("--file-locks", flags.file_locks);
+        if let Some(mode) = &flags.cgroups_mode {
+            self.value("--manage-cgroups-mode", mode);
+        }
         for namespace in &flags.empty_namespaces {
             self.value("--empty-ns", namespace);
         }
@@ -362,13 +367,15 @@ mod tests {
                 shell_job: true,
                 file_locks: true,
                 empty_namespaces: vec!["network".into()],
+                cgroups_mode: Some("strict".into()),
             },
             ..plain
         };
         assert_eq!(
             line(&Call::Checkpoint(all)),
             "checkpoint --image-path /i --work-path /w --parent-path ../p --leave-running \
-             --tcp-established --ext-unix-sk --shell-job --file-locks --empty-ns network c1"
+             --tcp-established --ext-unix-sk --shell-job --file-locks \
+             --manage-cgroups-mode strict --empty-ns network c1"
         );
     }
 

@@ -57,6 +57,7 @@ pub(super) async fn checkpoint(
     let options = options::decode::<CheckpointOptions>(request.options.as_ref(), OPTIONS)?;
     let mut options = options.unwrap_or_default();
     field::check_checkpoint(&request, &options)?;
+    check_cgroups_mode(&options.cgroups_mode)?;
     // The other options that annotations set are the engine's business.
     // A bundle that cannot be read is refused by the engine, which says in which phase.
     let policy = Policy::load(container.bundle.path()).unwrap_or_default();
@@ -160,8 +161,20 @@ fn args(
             shell_job: options.terminal,
             file_locks: options.file_locks,
             empty_namespaces: options.empty_namespaces.clone(),
+            cgroups_mode: Some(options.cgroups_mode.clone()).filter(|mode| !mode.is_empty()),
         },
         kind: Kind::default(),
+    }
+}
+
+/// What runc's `--manage-cgroups-mode` takes. The stock shim drops this option.
+fn check_cgroups_mode(mode: &str) -> Result<(), TaskError> {
+    match mode {
+        "" | "soft" | "full" | "strict" | "ignore" => Ok(()),
+        _ => Err(TaskError::Invalid {
+            what: "cgroups_mode",
+            why: format!("{mode:?} is none of soft, full, strict and ignore"),
+        }),
     }
 }
 
@@ -200,6 +213,15 @@ async fn dump(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_modes_that_runc_has() {
+        for mode in ["", "soft", "full", "strict", "ignore"] {
+            assert!(check_cgroups_mode(mode).is_ok());
+        }
+        let error = check_cgroups_mode("hard").unwrap_err();
+        assert!(error.to_string().contains("\"hard\" is none of"));
+    }
 
     #[test]
     fn the_parent_path_is_read_although_unknown() {
