@@ -66,6 +66,7 @@ mod migration;
 mod mount_namespace;
 mod obstacles;
 mod oom;
+mod options;
 mod parity;
 mod plain;
 mod plan;
@@ -135,6 +136,7 @@ const SCENARIOS: &[&[Scenario]] = &[
     user_conf::SCENARIOS,
     user_namespace::SCENARIOS,
     engines::SCENARIOS,
+    options::SCENARIOS,
     fidelity::SCENARIOS,
 ];
 

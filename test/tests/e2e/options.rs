@@ -1,0 +1,178 @@
+//! The runtime options, by whichever way they come: kept for a restored container, and for the
+//! action that clears up after a shim that was killed.
+
+use anyhow::{Context as _, Result, ensure};
+use remap_test::ctr::Status;
+use remap_test::image::BUSYBOX_IMAGE;
+use remap_test::{Ctr, Runtime, wait};
+
+use crate::context::Context;
+use crate::scenario::Scenario;
+use crate::workload::LIMIT;
+
+/// See [`crate::SCENARIOS`].
+pub(crate) const SCENARIOS: &[Scenario] = &[
+    Scenario::new("options::flags", |context| kept(context, flags)).runtimes(&[Runtime::DropIn]),
+    Scenario::new("options::annotations", |context| kept(context, annotations)).runtimes(BOTH),
+    Scenario::new("options::toml", |context| kept(context, toml)).runtimes(&[Runtime::Remap]),
+    Scenario::new("options::wrong", wrong).runtimes(&[Runtime::Remap]),
+    Scenario::new("options::systemd", systemd),
+];
+
+const BOTH: &[Runtime] = &[Runtime::Remap, Runtime::DropIn];
+
+const ID: &str = "options";
+
+const IMAGE: &str = "remap.test/options:1";
+
+/// Where runc keeps its state here.
+const ROOT: &str = "/srv/runc-root";
+
+/// A runc that notes that it was called.
+const BINARY: &str = "/srv/noting-runc";
+
+const NOTES: &str = "/srv/noting-runc.notes";
+
+fn flags(_: &Ctr) -> Result<Vec<String>> {
+    Ok(strings(&["--runc-binary", BINARY, "--runc-root", ROOT]))
+}
+
+fn annotations(_: &Ctr) -> Result<Vec<String>> {
+    let binary = format!("io.remap.runtime-binary={BINARY}");
+    let root = format!("io.remap.runtime-root={ROOT}");
+    Ok(strings(&["--annotation", &binary, "--annotation", &root]))
+}
+
+/// `runtimeoptions.v1.Options`, as CRI sends it for runtimes of other names.
+fn toml(ctr: &Ctr) -> Result<Vec<String>> {
+    const FILE: &str = "/srv/runtime.toml";
+    let text = format!("BinaryName = \"{BINARY}\"\nRoot = \"{ROOT}\"\nSystemdCgroup = false\n");
+    ctr.host().write_file(FILE, text)?;
+    Ok(strings(&["--runtime-config-path", FILE]))
+}
+
+fn strings(words: &[&str]) -> Vec<String> {
+    words.iter().map(|word| (*word).to_owned()).collect()
+}
+
+/// The sub-commands for which the program was called since the last time.
+fn calls(ctr: &Ctr) -> Result<String> {
+    let calls = ctr.host().shell(&format!("cat {NOTES}; : >{NOTES}"))?;
+    Ok(calls.text().into_owned())
+}
+
+/// What runc knows below [`ROOT`].
+fn known(ctr: &Ctr) -> Result<String> {
+    let names = ctr.host().shell(&format!("ls {ROOT}/default"))?;
+    Ok(names.text().into_owned())
+}
+
+/// A life with a checkpoint, and two ends: by the task service, and by the death of the shim.
+fn kept(context: &Context, given: fn(&Ctr) -> Result<Vec<String>>) -> Result<()> {
+    let ctr = context.ctr();
+    let host = ctr.host();
+    let script = format!("#!/bin/sh\necho \"$@\" >>{NOTES}\nexec runc \"$@\"\n");
+    host.write_file(BINARY, script)?;
+    host.shell(&format!(
+        "chmod 755 {BINARY} && rm -rf {ROOT} && : >{NOTES}"
+    ))?;
+    let line = "while :; do sleep 0.2; done";
+    ctr.run(context.runtime(), BUSYBOX_IMAGE, ID)
+        .flag(given(&ctr)?)
+        .shell(line)
+        .start()?;
+    ensure!(known(&ctr)? == ID, "runc knows {:?}", known(&ctr)?);
+    ensure!(ctr.exec(ID, &["true"])?.exit_code() == 0, "no exec");
+    ctr.checkpoint(ID, IMAGE)?;
+    let called = calls(&ctr)?;
+    for part in ["create", "start", "exec", "pause", "checkpoint", "resume"] {
+        ensure!(
+            called.contains(&format!(" {part} ")),
+            "no {part} in {called}"
+        );
+    }
+    ctr.remove(ID)?;
+    ensure!(known(&ctr)?.is_empty(), "runc knows {:?}", known(&ctr)?);
+
+    calls(&ctr)?;
+    ctr.restore(ID, IMAGE)?;
+    ctr.wait_for(ID, &Status::Running, LIMIT)?;
+    ensure!(known(&ctr)? == ID, "runc knows {:?}", known(&ctr)?);
+    let called = calls(&ctr)?;
+    ensure!(called.contains(" restore "), "{called}");
+
+    // containerd has the action `delete` done.
+    let pid = ctr.wait_for(ID, &Status::Running, LIMIT)?.pid;
+    host.shell(&format!(
+        "kill -KILL $(awk '/^PPid:/ {{ print $2 }}' /proc/{pid}/status)"
+    ))?;
+    let gone = || Ok(known(&ctr)?.is_empty());
+    ensure!(wait::until(LIMIT, gone)?, "runc knows {:?}", known(&ctr)?);
+    let called = calls(&ctr)?;
+    ensure!(called.contains(" delete --force "), "{called}");
+    ctr.remove(ID)?;
+    ctr.remove_image(IMAGE)
+}
+
+/// Values that cannot be used are errors which name them, and nothing is left.
+fn wrong(context: &Context) -> Result<()> {
+    let ctr = context.ctr();
+    let cases = [
+        (
+            "io.remap.runtime-binary=bin/crun",
+            "io.remap.runtime-binary: \"bin/crun\"",
+        ),
+        (
+            "io.remap.runtime-root=relative",
+            "io.remap.runtime-root: \"relative\"",
+        ),
+        (
+            "io.remap.systemd-cgroup=yes",
+            "io.remap.systemd-cgroup: \"yes\"",
+        ),
+    ];
+    for (annotation, part) in cases {
+        refused(context, &["--annotation", annotation], part)?;
+    }
+    const FILE: &str = "/srv/runtime.toml";
+    ctr.host().write_file(FILE, "SystemdCgroups = true\n")?;
+    refused(
+        context,
+        &["--runtime-config-path", FILE],
+        "\"SystemdCgroups\"",
+    )
+}
+
+fn refused(context: &Context, flags: &[&str], part: &str) -> Result<()> {
+    let ctr = context.ctr();
+    let run = ctr.run(context.runtime(), BUSYBOX_IMAGE, ID);
+    let output = run.flag(flags.iter().copied()).shell("exit 0").output()?;
+    ensure!(
+        output.exit_code() != 0 && output.error_text().contains(part),
+        "no {part:?} in {output:?}"
+    );
+    ctr.remove(ID)
+}
+
+/// There is no systemd here, so all that can be seen is that runc is told to use it.
+fn systemd(context: &Context) -> Result<()> {
+    let flags: &[&str] = if context.runtime() == Runtime::Remap {
+        &["--annotation", "io.remap.systemd-cgroup=true"]
+    } else {
+        &["--runc-systemd-cgroup"]
+    };
+    let ctr = context.ctr();
+    let output = ctr
+        .run(context.runtime(), BUSYBOX_IMAGE, ID)
+        .flag(["--cgroup", "machine.slice:ctr:options"])
+        .flag(flags.iter().copied())
+        .shell("exit 0")
+        .output()
+        .context("ctr does not run")?;
+    let error = output.error_text();
+    ensure!(
+        output.exit_code() != 0 && error.contains("systemd not running on this host"),
+        "{output:?}"
+    );
+    ctr.remove(ID)
+}
