@@ -1,50 +1,95 @@
-//! Figures of this shim against the stock one, taken in one run and interleaved.
+//! Figures of this shim against the stock one, taken in one run and interleaved, as a table in
+//! Markdown.
 //!
 //! ```text
-//! cargo bench -p remap-test --bench shim [-- trixie|forky [run|memory|freeze]]
+//! cargo bench --workspace --locked --bench shim [-- trixie|forky [PART]] >test/figures.md
 //! ```
 //!
-//! Prints medians and their ratio. Nothing is asserted: a figure is no test.
+//! Nothing is asserted: a figure is no test. [`PARTS`] has the parts.
 
+mod checkpoint;
+mod exec;
+mod figure;
 mod freeze;
+mod idle;
 mod memory;
+mod relay;
 mod run;
+mod size;
+
+use std::path::Path;
+use std::process::Command;
 
 use anyhow::{Result, bail};
+use figure::report;
 use remap_test::{Ctr, Flavour, Host, Runtime, Tree, image, shim};
 
 /// The two that are compared; they run side by side under one containerd.
 const RUNTIMES: [Runtime; 2] = [Runtime::Stock, Runtime::Remap];
+
+/// What there is to be measured.
+const PARTS: [&str; 9] = [
+    "run",
+    "runs",
+    "exec",
+    "execs",
+    "memory",
+    "relay",
+    "size",
+    "checkpoint",
+    "freeze",
+];
 
 fn main() -> Result<()> {
     let args: Vec<String> = std::env::args()
         .skip(1)
         .filter(|arg| arg != "--bench")
         .collect();
-    match args
-        .iter()
-        .map(String::as_str)
-        .collect::<Vec<_>>()
-        .as_slice()
-    {
-        [] => Flavour::ALL
-            .into_iter()
-            .try_for_each(|flavour| bench(flavour, &PARTS)),
-        ["trixie"] => bench(Flavour::Trixie, &PARTS),
-        ["forky"] => bench(Flavour::Forky, &PARTS),
-        ["trixie", part] if PARTS.contains(part) => bench(Flavour::Trixie, &[part]),
-        ["forky", part] if PARTS.contains(part) => bench(Flavour::Forky, &[part]),
+    let args: Vec<_> = args.iter().map(String::as_str).collect();
+    let (flavours, parts) = match args.as_slice() {
+        [] => (Flavour::ALL.to_vec(), PARTS.to_vec()),
+        ["trixie", parts @ ..] => (vec![Flavour::Trixie], parts.to_vec()),
+        ["forky", parts @ ..] => (vec![Flavour::Forky], parts.to_vec()),
         other => bail!("unknown arguments: {}", other.join(" ")),
+    };
+    if let Some(part) = parts.iter().find(|part| !PARTS.contains(part)) {
+        bail!("{part} is none of {}", PARTS.join(", "));
     }
+    let parts = if parts.is_empty() {
+        &PARTS
+    } else {
+        parts.as_slice()
+    };
+    let shim = shim::release_binary()?;
+    println!("{}", heading());
+    flavours
+        .into_iter()
+        .try_for_each(|flavour| bench(flavour, &shim, parts))
 }
 
-/// What there is to be measured.
-const PARTS: [&str; 3] = ["run", "memory", "freeze"];
+/// When, of what, and on what.
+fn heading() -> String {
+    let said = |program: &str, args: &[&str]| {
+        let output = Command::new(program).args(args).output().ok();
+        let text = output.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned());
+        text.filter(|text| !text.is_empty())
+            .unwrap_or_else(|| "unknown".to_owned())
+    };
+    format!(
+        "Figures of the shim against the stock one, {}, revision {}; {} CPUs, kernel {}.\n\n\
+         Both were measured in turn; times and sizes are medians, and the ratio is ours to the \
+         stock one's.",
+        said("date", &["-u", "+%F"]),
+        said("git", &["describe", "--always", "--dirty"]),
+        said("nproc", &[]),
+        said("uname", &["-r"]),
+    )
+}
 
-fn bench(flavour: Flavour, parts: &[&str]) -> Result<()> {
+fn bench(flavour: Flavour, binary: &Path, parts: &[&str]) -> Result<()> {
     let tree = Tree::prepare(flavour)?;
     let host = Host::start(&tree, "bench")?;
-    shim::install(&host, &shim::release_binary()?)?;
+    shim::install(&host, binary)?;
     Runtime::Remap.prepare(&host)?;
     let ctr = Ctr::new(&host);
     let workloads = concat!(env!("CARGO_MANIFEST_DIR"), "/workloads");
@@ -57,29 +102,26 @@ fn bench(flavour: Flavour, parts: &[&str]) -> Result<()> {
     ctr.import_image("/srv/busybox.tar")?;
     ctr.import_image("/srv/python.tar")?;
 
-    println!("\n{flavour}");
-    println!("{:<58} {:>10} {:>10} {:>7}", "", "stock", "ours", "ratio");
+    let version = |line: &str| Ok::<_, anyhow::Error>(host.shell(line)?.text().into_owned());
+    println!(
+        "\n## Debian {flavour}: containerd {}, runc {}, CRIU {}\n",
+        version("containerd --version | cut -d ' ' -f 3")?,
+        version("runc --version | sed -n 's/^runc version //p'")?,
+        version("criu --version | sed -n 's/^Version: //p'")?,
+    );
+    figure::head();
     for part in parts {
         match *part {
-            "run" => run::bench(&ctr)?,
+            "run" => run::one(&ctr)?,
+            "runs" => run::many(&ctr)?,
+            "exec" => exec::one(&ctr)?,
+            "execs" => exec::many(&ctr)?,
             "memory" => memory::bench(&ctr)?,
+            "relay" => relay::bench(&ctr)?,
+            "size" => size::bench(&ctr, binary)?,
+            "checkpoint" => checkpoint::bench(&ctr)?,
             _ => freeze::bench(&ctr)?,
         }
     }
     Ok(())
-}
-
-/// Prints one figure: the medians of both runtimes, and ours as a multiple of the stock one's.
-fn report(what: &str, unit: &str, [stock, ours]: [Vec<f64>; 2]) {
-    let (stock, ours) = (median(stock), median(ours));
-    println!(
-        "{:<58} {stock:>10.1} {ours:>10.1} {:>7.2}",
-        format!("{what}, {unit}"),
-        ours / stock
-    );
-}
-
-fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
 }
