@@ -8,6 +8,7 @@ mod binary;
 mod console;
 mod error;
 mod relay;
+mod splice;
 mod target;
 
 use std::{
@@ -19,7 +20,11 @@ use std::{
 
 use tokio::net::unix::pipe;
 
-use self::{binary::Logger, relay::Relay, target::Target};
+use self::{
+    binary::Logger,
+    relay::{Relay, Source},
+    target::Target,
+};
 pub(crate) use self::{
     console::{Console, ConsoleSocket},
     error::IoError,
@@ -86,7 +91,7 @@ impl ProcessIo {
                 }
                 let (reader, writer) = new_pipe()?;
                 own(&writer)?;
-                io.relay.output(receiver(reader)?, target)?;
+                io.relay.output(Source::Pipe(receiver(reader)?), target)?;
                 Ok::<_, IoError>(writer)
             };
             (output(&targets.stdout)?, output(&targets.stderr)?)
@@ -121,7 +126,10 @@ impl ProcessIo {
                 self.logger = Some(Logger::start(uri, owner, out.0, err.0, reaper).await?);
                 self.relay.copy(console.pty(), sender(out.1)?);
             }
-            target => self.relay.output(console.pty(), target)?,
+            target => {
+                let source = Source::Console(console.clone());
+                self.relay.output(source, target)?;
+            }
         }
         self.console = Some(console);
         Ok(())

@@ -15,11 +15,30 @@ use tokio::{
     time,
 };
 
-use super::{IoError, target::Target};
+use super::{Console, IoError, splice::splice_all, target::Target};
 
 /// How long the output of an ended process may take to be delivered: a child that it left behind
 /// may hold its pipes forever. The Go shim allows the same.
 const DRAIN: Duration = Duration::from_secs(10);
+
+/// Where a process's output comes out.
+#[derive(Debug)]
+pub(super) enum Source {
+    /// A pipe.
+    Pipe(pipe::Receiver),
+    /// A terminal.
+    Console(Console),
+}
+
+impl Source {
+    /// For reading, whichever it is.
+    fn reader(self) -> Box<dyn AsyncRead + Send + Unpin> {
+        match self {
+            Self::Pipe(pipe) => Box::new(pipe),
+            Self::Console(console) => Box::new(console.pty()),
+        }
+    }
+}
 
 /// The copies of one process.
 #[derive(Debug, Default)]
@@ -61,11 +80,7 @@ impl Relay {
     ///
     /// # Errors
     /// [`IoError::Open`].
-    pub(super) fn output(
-        &mut self,
-        process: impl AsyncRead + Send + Unpin + 'static,
-        target: &Target,
-    ) -> Result<(), IoError> {
+    pub(super) fn output(&mut self, process: Source, target: &Target) -> Result<(), IoError> {
         match target {
             Target::Fifo(path) => {
                 let hold = open(path, OpenOptions::new().read(true))?;
@@ -73,7 +88,10 @@ impl Relay {
                     .open_sender(path)
                     .map_err(IoError::open(path))?;
                 self.outputs.push(tokio::spawn(async move {
-                    copy(process, fifo).await;
+                    match process {
+                        Source::Pipe(pipe) => note_end(splice_all(pipe, fifo).await),
+                        Source::Console(console) => copy(console.pty(), fifo).await,
+                    }
                     drop(hold);
                 }));
             }
@@ -87,9 +105,9 @@ impl Relay {
                     .create(true)
                     .open(path)
                     .map_err(IoError::open(path))?;
-                self.copy(process, tokio::fs::File::from_std(file));
+                self.copy(process.reader(), tokio::fs::File::from_std(file));
             }
-            Target::Null | Target::Binary(_) => self.discard(process),
+            Target::Null | Target::Binary(_) => self.discard(process.reader()),
         }
         Ok(())
     }
@@ -142,7 +160,11 @@ fn open(path: &Path, options: &mut OpenOptions) -> Result<File, IoError> {
 }
 
 async fn copy(mut from: impl AsyncRead + Send + Unpin, mut to: impl AsyncWrite + Send + Unpin) {
-    if let Err(error) = tokio::io::copy(&mut from, &mut to).await
+    note_end(tokio::io::copy(&mut from, &mut to).await.map(drop));
+}
+
+fn note_end(copied: io::Result<()>) {
+    if let Err(error) = copied
         && !is_end(&error)
     {
         tracing::warn!(%error, "copying a standard stream ended early");
