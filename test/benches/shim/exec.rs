@@ -1,46 +1,58 @@
 //! Processes that are added to a running container.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use remap_test::{Ctr, image};
 
+use crate::api::Api;
 use crate::figure::{Aim, Figure, interleaved, median};
 use crate::run::milliseconds;
 use crate::{RUNTIMES, idle};
 
-/// `ctr task exec` of `true`, and what of it is not runc: the same with `runc exec` alone, in the
-/// same containers and in turn, is taken off.
+/// `ctr task exec` of `true`; the same asked of the shims themselves, and what of that is not runc:
+/// `runc exec` alone, called by a shell in the same containers and in turn, is taken off.
 pub(crate) fn one(ctr: &Ctr<'_>) -> Result<()> {
     for runtime in RUNTIMES {
         idle::start(ctr, runtime, image::BUSYBOX_IMAGE, runtime.name())?;
     }
-    let [times, bare] = interleaved(60, |runtime, round| {
-        let (container, exec) = (runtime.name(), format!("exec-{round}"));
-        let exec = ["task", "exec", "--exec-id", &exec, container, "true"];
-        let whole = ctr.command(exec).check()?;
-        let bare = [
-            "--root",
-            "/run/containerd/runc/default",
-            "exec",
-            container,
-            "true",
-        ];
-        let bare = ctr.host().command("runc").args(bare).check()?;
-        Ok([milliseconds(whole.elapsed), milliseconds(bare.elapsed)])
+    let [whole, asked, runc] = interleaved(60, |runtime, round| {
+        let (id, exec) = (runtime.name(), format!("exec-{round}"));
+        let whole = ctr.command(["task", "exec", "--exec-id", &exec, id, "true"]);
+        let whole = whole.check()?.elapsed;
+        let api = Api::connect(ctr, id)?;
+        let started = Instant::now();
+        api.exec(&exec)?;
+        let asked = started.elapsed();
+        let times = |count: u32| {
+            let line = format!(
+                "for _ in $(seq {count}); do \
+                     runc --root /run/containerd/runc/default exec {id} true || exit; \
+                 done"
+            );
+            Ok::<_, anyhow::Error>(milliseconds(ctr.host().shell(&line)?.elapsed))
+        };
+        let runc = (times(5)? - times(0)?) / 5.0;
+        Ok([milliseconds(whole), milliseconds(asked), runc])
     })?;
-    let whole = Figure::of("`ctr task exec … true`", "ms", &times, None);
-    whole.print();
-    let bare = median(&bare.concat());
+    Figure::of("`ctr task exec … true`", "ms", &whole, None).print();
+    let asked = Figure::of(
+        "exec, start, wait, delete at the shim's socket",
+        "ms",
+        &asked,
+        None,
+    );
+    asked.print();
+    let runc = median(&runc.concat());
     println!(
-        "| `runc exec … true`, ms | {bare:.1} | {bare:.1} | | | {} |",
-        whole.rounds
+        "| `runc exec … true` alone, ms | {runc:.1} | {runc:.1} | | | {} |",
+        asked.rounds
     );
     Figure {
-        what: "`ctr task exec` above `runc exec`",
-        values: whole.values.map(|value| value - bare),
+        what: "the exec at the socket above `runc exec`",
+        values: asked.values.map(|value| value - runc),
         aim: Some(Aim::Ratio(0.5)),
-        ..whole
+        ..asked
     }
     .print();
     idle::stop(ctr)

@@ -7,6 +7,7 @@
 //!
 //! Nothing is asserted: a figure is no test. [`PARTS`] has the parts.
 
+mod api;
 mod checkpoint;
 mod exec;
 mod figure;
