@@ -37,8 +37,8 @@ pub(crate) use self::{
     command::{Call, CheckpointArgs, CreateArgs, CriuFlags, ExecArgs, RestoreArgs},
     error::RuncError,
     invocation::{Captured, Invocation},
-    output::RuncStatus,
     kind::{Kind, KindError},
+    output::RuncStatus,
 };
 use crate::{
     mounts::{self, MountError},

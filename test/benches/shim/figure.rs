@@ -78,6 +78,11 @@ pub(crate) fn report(what: &str, unit: &str, samples: [Vec<f64>; 2]) {
     Figure::of(what, unit, &samples, None).print();
 }
 
+/// Prints a figure that only our shim has.
+pub(crate) fn ours(what: &str, unit: &str, value: f64, rounds: usize) {
+    println!("| {what}, {unit} | – | {value:.1} | – | – | {rounds} |");
+}
+
 /// Takes the `N` values that `measure` gives for both runtimes in turn, so often; what the machine
 /// does beside hits both alike. A first round warms up and does not count.
 pub(crate) fn interleaved<const N: usize>(

@@ -9,7 +9,7 @@ use remap_test::shim::Api;
 use remap_test::{Ctr, Runtime, image, wait};
 
 use self::phases::Phases;
-use crate::{median, report};
+use crate::figure::{median, ours, report};
 
 const SHM: &str = "/run/bench-shm";
 
@@ -97,7 +97,7 @@ pub(crate) fn bench(ctr: &Ctr<'_>) -> Result<()> {
     for _ in 0..10 {
         gaps.push(checkpoint(ctr, Runtime::Remap, carrying)?.gap);
     }
-    let what = "  ours carries 64 MiB of external tmpfs as well: stand-still";
+    let what = "… ours carries 64 MiB of external tmpfs as well: stand-still";
     report(what, "ms", [stock, gaps]);
     Ok(())
 }
@@ -109,19 +109,19 @@ fn compare(ctr: &Ctr<'_>, what: &str, case: Case, rounds: usize) -> Result<Vec<f
         Client::Directory => Runtime::DropIn,
         Client::Store | Client::Shim => Runtime::Remap,
     };
-    let (mut stock, mut ours) = (Vec::new(), Vec::new());
+    let (mut stock, mut own) = (Vec::new(), Vec::new());
     for _ in 0..rounds {
         stock.push(checkpoint(ctr, Runtime::Stock, case)?);
-        ours.push(checkpoint(ctr, runtime, case)?);
+        own.push(checkpoint(ctr, runtime, case)?);
     }
     Runtime::Remap.prepare(ctr.host())?;
     let both = |figure: fn(&Sample) -> f64| {
-        [&stock, &ours].map(|samples| samples.iter().map(figure).collect())
+        [&stock, &own].map(|samples| samples.iter().map(figure).collect())
     };
     let gaps: [Vec<f64>; 2] = both(|one| one.gap);
     report(&format!("{what}: longest stand-still"), "ms", gaps.clone());
-    report("  the call as a whole", "ms", both(|one| one.total));
-    print(&phases_of(&ours));
+    report("… the call as a whole", "ms", both(|one| one.total));
+    print(&phases_of(&own));
     let [stock, _] = gaps;
     Ok(stock)
 }
@@ -130,16 +130,19 @@ fn compare(ctr: &Ctr<'_>, what: &str, case: Case, rounds: usize) -> Result<Vec<f
 fn alone(ctr: &Ctr<'_>, what: &str, case: Case, rounds: usize) -> Result<()> {
     let samples = (0..rounds).map(|_| checkpoint(ctr, Runtime::Remap, case));
     let samples = samples.collect::<Result<Vec<_>>>()?;
-    let row = |what: String, ms: f64| println!("{what:<58} {:>10} {ms:>10.1}", "");
-    let gaps = samples.iter().map(|one| one.gap).collect();
-    row(format!("{what}: longest stand-still, ms"), median(gaps));
+    let row = |what: &str, ms: f64| ours(what, "ms", ms, rounds);
+    let gaps: Vec<f64> = samples.iter().map(|one| one.gap).collect();
+    row(&format!("{what}: longest stand-still"), median(&gaps));
     let phases = phases_of(&samples);
     print(&phases);
-    let of = |figure: fn(&Phases) -> f64| median(phases.iter().map(|one| figure(one)).collect());
+    let of = |figure: fn(&Phases) -> f64| {
+        let values: Vec<f64> = phases.iter().map(|one| figure(one)).collect();
+        median(&values)
+    };
     let (extra, own) = (of(Phases::extra_ms), of(Phases::criu_ms));
-    row("  from freeze to thaw, CRIU's own dump, ms".to_owned(), own);
+    row("… from freeze to thaw, CRIU's own dump", own);
     let share = extra / own * 100.0;
-    row(format!("  and what is beyond it ({share:.1} %), ms"), extra);
+    row(&format!("… and what is beyond it ({share:.1} %)"), extra);
     Ok(())
 }
 
@@ -150,7 +153,7 @@ fn phases_of(samples: &[Sample]) -> Vec<&Phases> {
 
 fn print(phases: &[&Phases]) {
     for (name, ms) in phases::medians(phases) {
-        println!("    {name:<54} {:>10} {ms:>10.1}", "");
+        ours(&format!("… {name}"), "ms", ms, phases.len());
     }
 }
 

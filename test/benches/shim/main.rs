@@ -22,7 +22,6 @@ use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Result, bail};
-use figure::report;
 use remap_test::{Ctr, Flavour, Host, Runtime, Tree, image, shim};
 
 /// The two that are compared; they run side by side under one containerd.

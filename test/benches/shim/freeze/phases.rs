@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use remap_test::{Host, wait};
 
-use crate::median;
+use crate::figure::median;
 
 /// The log of containerd, which has those of the shims.
 const LOG: &str = "/var/log/containerd.log";
@@ -97,10 +97,13 @@ pub(super) fn medians(all: &[&Phases]) -> Vec<(&'static str, f64)> {
     let Some(first) = all.first() else {
         return Vec::new();
     };
-    let of = |index: usize| all.iter().filter_map(move |one| Some(one.0.get(index)?.1));
+    let of = |index: usize| -> Vec<f64> {
+        let values = all.iter().filter_map(|one| Some(one.0.get(index)?.1));
+        values.collect()
+    };
     let names = first.0.iter().enumerate();
     names
-        .map(|(index, (name, _))| (*name, median(of(index).collect())))
+        .map(|(index, (name, _))| (*name, median(&of(index))))
         .collect()
 }
 
