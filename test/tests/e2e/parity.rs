@@ -8,10 +8,12 @@
 mod create;
 pub(crate) mod events;
 mod exec;
+mod info;
 mod io;
 mod kill;
 mod life;
 mod log;
+mod newer;
 mod notes;
 mod restore;
 mod run;
@@ -22,16 +24,19 @@ mod streams;
 mod task;
 
 use anyhow::{Context as _, Result, bail};
-use remap_test::{Flavour, Runtime};
+use remap_test::{Flavour, GoProgram, Runtime};
 
 use self::notes::Note;
 use self::run::Run;
 use self::shim::Shim;
 use crate::context::Context;
-use crate::scenario::Scenario;
+use crate::scenario::{Scenario, skip};
 
 /// The stock shim's binary in a host.
 const STOCK: &str = "/usr/bin/containerd-shim-runc-v2";
+
+/// Where that of containerd 2.3 is put.
+const NEWER_STOCK: &str = "/srv/stock-2.3/containerd-shim-runc-v2";
 
 /// Ours, beside it.
 pub(crate) const OURS: &str = "/opt/remap/bin/containerd-shim-remap-v2";
@@ -48,6 +53,8 @@ struct Case {
     perform: fn(&mut Run) -> Result<()>,
     /// Where we differ on purpose.
     better: &'static [Better],
+    /// The stock shim is that of containerd 2.3, which no flavour has.
+    is_newer: bool,
 }
 
 /// A difference that is wanted.
@@ -67,7 +74,14 @@ impl Case {
             name,
             perform,
             better: &[],
+            is_newer: false,
         }
+    }
+
+    /// Against the stock shim of containerd 2.3.
+    const fn newer(mut self) -> Self {
+        self.is_newer = true;
+        self
     }
 
     const fn better(mut self, better: &'static [Better]) -> Self {
@@ -85,6 +99,8 @@ const CASES: &[&[Case]] = &[
     kill::CASES,
     exec::CASES,
     io::CASES,
+    info::CASES,
+    newer::CASES,
     restore::CASES,
 ];
 
@@ -92,9 +108,14 @@ const CASES: &[&[Case]] = &[
 pub(crate) fn scenarios() -> Vec<Scenario> {
     let all = CASES.iter().copied().flatten();
     let scenario = |case: &Case| {
-        Scenario::new(case.name, perform)
+        let scenario = Scenario::new(case.name, perform)
             .runtimes(&[Runtime::Remap])
-            .full()
+            .full();
+        if case.is_newer {
+            // Its task service is of the version that the newer flavour's has.
+            return scenario.flavours(&[Flavour::Forky]);
+        }
+        scenario
     };
     all.map(scenario).collect()
 }
@@ -109,11 +130,21 @@ fn perform(context: &Context) -> Result<()> {
             .is_some_and(|(rest, _)| rest == case.name)
     });
     let case = case.with_context(|| format!("no case is called {name}"))?;
+    let mut against = STOCK;
+    if case.is_newer {
+        let Some(built) = GoProgram::Shim23.prepare()? else {
+            return skip("there is no Go on this machine to build the shim of containerd 2.3 with");
+        };
+        context
+            .a()
+            .install_file(&built, NEWER_STOCK.as_ref(), 0o755)?;
+        against = NEWER_STOCK;
+    }
     let ours = notes(context, case, OURS).context("our shim")?;
     // The stock shim now and then loses an event: only what it does each time counts. Ours has one try.
     let mut result = Ok(());
     for _ in 0..STOCK_ATTEMPTS {
-        let stock = notes(context, case, STOCK).context("the stock shim")?;
+        let stock = notes(context, case, against).context("the stock shim")?;
         result = compare(context.flavour(), case, &stock, &ours);
         if result.is_ok() {
             break;

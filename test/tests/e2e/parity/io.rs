@@ -211,7 +211,7 @@ fn child_holds_output(run: &mut Run) -> Result<()> {
 }
 
 /// Runs `line` with both outputs at `uri`.
-fn to_uri(run: &mut Run, uri: &str, line: &str) -> Result<()> {
+pub(super) fn to_uri(run: &mut Run, uri: &str, line: &str) -> Result<()> {
     run.served(line)?;
     let request = CreateTaskRequest {
         stdout: uri.to_owned(),
@@ -226,7 +226,7 @@ fn to_uri(run: &mut Run, uri: &str, line: &str) -> Result<()> {
     Ok(())
 }
 
-fn note_file(run: &mut Run, path: &str, wanted: &str) -> Result<()> {
+pub(super) fn note_file(run: &mut Run, path: &str, wanted: &str) -> Result<()> {
     let read = || run.shim.host().read_file(path).unwrap_or_default();
     // A logger may be a little behind.
     wait::until(LIMIT, || {

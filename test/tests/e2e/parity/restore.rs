@@ -4,14 +4,14 @@ use anyhow::{Result, ensure};
 use containerd_shim_protos::api::CreateTaskRequest;
 use containerd_shim_protos::protobuf::well_known_types::any::Any;
 use containerd_shim_protos::protobuf::{Message as _, MessageField};
-use containerd_shim_protos::shim::oci::CheckpointOptions;
+use containerd_shim_protos::shim::oci::{CheckpointOptions, Options};
 use remap_test::{Flavour, wait};
 
 use super::run::{LIMIT, Run};
 use super::{Better, Case};
 
 /// The documentation of the events asks for one, and the stock shim sends none.
-const TOLD: Better = Better {
+pub(super) const TOLD: Better = Better {
     labels: &["events"],
     on: &Flavour::ALL,
     reason: "TaskCheckpointed is published",
@@ -23,6 +23,8 @@ pub(super) const CASES: &[Case] = &[
     Case::new("parity::restore::exit", exit).better(&[TOLD]),
     Case::new("parity::restore::paused", paused).better(&[TOLD]),
     Case::new("parity::restore::restored", restored).better(&[TOLD]),
+    Case::new("parity::restore::with_options", with_options).better(&[TOLD]),
+    Case::new("parity::restore::checkpoint_options", checkpoint_options).better(&[TOLD]),
     Case::new("parity::restore::exec_in_restored", exec_in_restored).better(&[TOLD]),
     Case::new("parity::restore::kill_restored", kill_restored).better(&[TOLD]),
     Case::new("parity::restore::streams_of_restored", streams_of_restored).better(&[TOLD]),
@@ -109,13 +111,19 @@ fn paused(run: &mut Run) -> Result<()> {
 }
 
 /// The container as it was a moment ago.
-fn come_back(run: &mut Run, line: &str) -> Result<()> {
+pub(super) fn come_back(run: &mut Run, line: &str) -> Result<()> {
+    come_back_with(run, line, MessageField::none())
+}
+
+/// The same, with options for its creation.
+fn come_back_with(run: &mut Run, line: &str, created: MessageField<Any>) -> Result<()> {
     run.running(line)?;
     let path = images(run);
     let _ = run.checkpoint(&path, options(true)?);
     run.finish();
     let request = CreateTaskRequest {
         checkpoint: path,
+        options: created,
         ..run.create_request()
     };
     let _ = run.create_as(&request);
@@ -301,4 +309,56 @@ fn empty_images(run: &mut Run) -> Result<()> {
     let path = images(run);
     run.shim.host().command("mkdir").arg(&path).check()?;
     from_images(run)
+}
+
+/// All that a restore has to do with.
+fn with_options(run: &mut Run) -> Result<()> {
+    let work = format!("{}/criu", run.shim.dir());
+    let options = Options {
+        no_new_keyring: true,
+        no_pivot_root: true,
+        criu_work_path: work.clone(),
+        ..Options::default()
+    };
+    let options = MessageField::some(Any {
+        type_url: "containerd.runc.v1.Options".to_owned(),
+        value: options.write_to_bytes()?,
+        ..Any::default()
+    });
+    come_back_with(run, LOOP, options)?;
+    let _ = run.start("");
+    let _ = run.state("");
+    let log = run.shim.host().path(format!("{work}/restore.log"));
+    run.notes.add("CRIU's log", log.exists().to_string());
+    let _ = run.kill("", 9);
+    run.finish();
+    Ok(())
+}
+
+/// All that a checkpoint can be asked for, but for what this kernel's CRIU cannot do.
+fn checkpoint_options(run: &mut Run) -> Result<()> {
+    run.running(LOOP)?;
+    let (path, work) = (images(run), format!("{}/criu", run.shim.dir()));
+    let options = CheckpointOptions {
+        exit: true,
+        open_tcp: true,
+        external_unix_sockets: true,
+        terminal: true,
+        file_locks: true,
+        empty_namespaces: vec!["network".to_owned()],
+        cgroups_mode: "soft".to_owned(),
+        work_path: work.clone(),
+        ..CheckpointOptions::default()
+    };
+    let options = MessageField::some(Any {
+        type_url: "containerd.runc.v1.CheckpointOptions".to_owned(),
+        value: options.write_to_bytes()?,
+        ..Any::default()
+    });
+    let _ = run.checkpoint(&path, options);
+    let log = run.shim.host().path(format!("{work}/dump.log"));
+    let log = std::fs::read_to_string(log).unwrap_or_default();
+    run.notes.add("CRIU's log", (!log.is_empty()).to_string());
+    run.finish();
+    Ok(())
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use containerd_shim_protos::api::{DeleteResponse, Mount};
+use containerd_shim_protos::bootstrap_api::BootstrapResult;
 use containerd_shim_protos::protobuf::Message;
 use containerd_shim_protos::shim_sync::Client;
 use containerd_shim_protos::ttrpc;
@@ -309,10 +310,18 @@ fn broken(message: String) -> Refusal {
     }
 }
 
-/// The address among what a start has printed: alone, or in JSON.
+/// The address among what a start has printed: alone, in JSON, or in a `BootstrapResult`.
 pub(crate) fn address(output: &Output) -> Result<String> {
+    if let Some(result) = bootstrap_result(output) {
+        return Ok(result.address);
+    }
     let text = output.text();
     let json = serde_json::from_str::<Value>(&text).ok();
     let address = json.and_then(|json| json["address"].as_str().map(str::to_owned));
     Ok(address.unwrap_or_else(|| text.trim().to_owned()))
+}
+
+/// The answer of a start, if it is one of containerd 2.3: neither an address nor JSON decodes as one.
+pub(super) fn bootstrap_result(output: &Output) -> Option<BootstrapResult> {
+    BootstrapResult::parse_from_bytes(&output.stdout).ok()
 }
