@@ -59,6 +59,8 @@ impl Figure<'_> {
         let ratio = ours / stock;
         let aim = match self.aim {
             None => "–".to_owned(),
+            // A difference that is lost in the noise.
+            Some(Aim::Ratio(most)) if stock <= 0.0 => format!("≤ {most:.2}, cannot be told"),
             Some(Aim::Ratio(most)) => format!("≤ {most:.2}{}", verdict(ratio <= most)),
             Some(Aim::Ours(most)) => format!("ours ≤ {most:.1}{}", verdict(ours <= most)),
         };
