@@ -89,7 +89,7 @@ fn said(kind: &Kind) -> (String, String) {
     let (cause, remedy) = match kind {
         Kind::Anonymous { inode } if inode == "[io_uring]" => (
             "CRIU cannot dump an io_uring".into(),
-            "switch io_uring off in the application (Node.js: UV_USE_IO_URING=0), or have it closed before the checkpoint".into(),
+            "switch io_uring off in the application (Node.js: UV_USE_IO_URING=0; MariaDB: innodb_use_native_aio=0), or have it closed before the checkpoint".into(),
         ),
         Kind::Anonymous { inode } => (
             format!("CRIU cannot dump a descriptor or mapping of the kind {inode}"),
