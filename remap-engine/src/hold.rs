@@ -163,17 +163,14 @@ impl Hold {
         let mut decided = Vec::new();
         let mut verdict = None;
         loop {
-            let mut fds = [
-                PollFd::new(self.listener.as_fd(), PollFlags::POLLIN),
-                PollFd::new(ended, PollFlags::POLLIN),
-            ];
-            match nix::poll::poll(&mut fds, PollTimeout::NONE) {
-                Err(nix::errno::Errno::EINTR) => continue,
-                result => result?,
-            };
-            let [asked, done] = fds.map(|fd| fd.any().unwrap_or(false));
+            let [asked, done] = wait([self.listener.as_fd(), ended])?;
             if asked {
                 let (stream, _) = self.listener.accept()?;
+                let [speaks, _] = wait([stream.as_fd(), ended])?;
+                if !speaks {
+                    // It was stopped before it had said anything, and CRIU has ended.
+                    continue;
+                }
                 let answered = Call::receive(&stream).and_then(|call| {
                     let earlier = decided.iter().find(|(stage, _)| *stage == call.stage);
                     let now = earlier.map_or_else(|| held(call), |(_, verdict)| *verdict);
@@ -195,6 +192,18 @@ impl Drop for Hold {
     fn drop(&mut self) {
         if let Err(error) = clear(&self.dir) {
             tracing::warn!(dir = %self.dir.display(), %error, "cannot remove the directory of a dump");
+        }
+    }
+}
+
+/// Waits until something comes, or somebody hangs up; says where.
+fn wait(fds: [BorrowedFd<'_>; 2]) -> io::Result<[bool; 2]> {
+    let mut fds = fds.map(|fd| PollFd::new(fd, PollFlags::POLLIN));
+    loop {
+        match nix::poll::poll(&mut fds, PollTimeout::NONE) {
+            Err(nix::errno::Errno::EINTR) => {}
+            Err(errno) => return Err(errno.into()),
+            Ok(_) => return Ok(fds.map(|fd| fd.any().unwrap_or(false))),
         }
     }
 }
@@ -307,6 +316,17 @@ mod tests {
     fn a_script_that_goes_away_has_no_verdict() {
         let served = serve(Verdict::Release, |dir| drop(connect(dir, Stage::PostDump)));
         assert_eq!(served, None);
+    }
+
+    #[test]
+    fn a_script_that_says_nothing_is_not_waited_for() {
+        let mut silent = None;
+        let served = serve(Verdict::Release, |dir| {
+            let dir = std::fs::File::open(dir).unwrap();
+            let socket = format!("/proc/self/fd/{}/{SOCKET_NAME}", dir.as_raw_fd());
+            silent = Some(UnixStream::connect(socket).unwrap());
+        });
+        assert!(served.is_none() && silent.is_some());
     }
 
     #[test]

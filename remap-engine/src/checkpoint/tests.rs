@@ -2,6 +2,7 @@
 //! The "container" is a child of the test; its mounts are the test's own, so nothing is carried.
 
 use super::*;
+use crate::hold::{Call, Stage};
 use crate::plan;
 use crate::workdir::WorkDir;
 use std::path::Path;
@@ -116,6 +117,11 @@ impl Dumper for FakeDumper<'_> {
         );
         let mut verdict = [0];
         let mut stream = std::os::unix::net::UnixStream::connect(socket).unwrap();
+        let call = Call {
+            stage: Stage::PostDump,
+            init: 0,
+        };
+        std::io::Write::write_all(&mut stream, &call.bytes()).unwrap();
         std::io::Read::read_exact(&mut stream, &mut verdict).unwrap();
         if verdict != *b"r" {
             return Err("the script forbade it".into());
