@@ -36,6 +36,7 @@ pub mod relink;
 pub mod relock;
 pub mod restore;
 pub mod scan;
+mod socket_names;
 pub mod sockets;
 mod sys;
 pub mod terms;

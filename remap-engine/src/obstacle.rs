@@ -6,6 +6,7 @@
 //! decided in [`crate::plan`]. What cannot be told for certain is not listed, and left to CRIU.
 
 mod anonymous;
+mod bound;
 mod code;
 mod covered;
 mod device;
@@ -130,6 +131,23 @@ pub enum Kind {
     /// A Unix socket whose other end is in a network namespace that no task of the container has:
     /// CRIU does not find it, whatever it is allowed to (`dump_one_unix_fd`).
     UnixElsewhere,
+    /// A Unix socket whose file has another name than the one under which it was bound, which CRIU
+    /// would give it again (`bind_unix_sk`): in the images it gets the one that it has.
+    UnixRenamed {
+        /// Its inode.
+        socket: u64,
+        /// The name of its file, in the container.
+        #[serde(with = "crate::text")]
+        name: PathBuf,
+    },
+    /// A Unix socket whose file has several names: CRIU makes one (`bind_unix_sk`).
+    UnixLinked,
+    /// A Unix socket whose file has another name than the one under which it was bound, and none that
+    /// it could be bound under.
+    UnixLost,
+    /// A Unix socket that was bound under a relative name with which the path of its file does not
+    /// end (`cut_path_ending`).
+    UnixRelative,
     /// An epoll that watches a file of which its process has no descriptor any more
     /// (`flush_eventpoll_dinfo_queue`).
     LostWatched,

@@ -3,7 +3,7 @@
 
 use std::fs::File;
 use std::io;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
 /// `KCMP_FILES` of linux/kcmp.h.
 const KCMP_FILES: libc::c_int = 2;
@@ -143,6 +143,24 @@ pub(crate) fn start_writeback(file: &File, offset: u64, bytes: u64) {
         let error = io::Error::last_os_error();
         tracing::debug!(%error, "a file is not sent to the disk ahead");
     }
+}
+
+/// `SIOCUNIXFILE` of linux/un.h, since Linux 4.10.
+const SIOCUNIXFILE: libc::Ioctl = 0x89e0;
+
+/// The file of a Unix socket that is bound to one (`O_PATH`, open(2)), whatever its name is by now.
+///
+/// # Errors
+/// It is bound to no file (`ENOENT`), or this process may not ask (`EPERM`, for lack of
+/// `CAP_NET_ADMIN`).
+pub(crate) fn file_of_socket(socket: BorrowedFd<'_>) -> io::Result<OwnedFd> {
+    // SAFETY: the kernel does not look at the argument of this request.
+    let fd = unsafe { libc::ioctl(socket.as_raw_fd(), SIOCUNIXFILE, 0) };
+    if fd < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the kernel has opened it for this call, and nobody else knows of it.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
 #[cfg(test)]

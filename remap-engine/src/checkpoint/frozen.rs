@@ -12,6 +12,7 @@ use crate::phase::{BoxError, Phase, PhaseError};
 use crate::plan::RemapPlan;
 use crate::process::Process;
 use crate::scan::{self, Scan, ScanError};
+use crate::socket_names;
 use crate::together::Circle;
 
 /// A container whose tasks are frozen.
@@ -95,6 +96,7 @@ impl Contents<'_> {
             let mut ghosts = self.ghosts.capture(init, image_dir, &mut files)?;
             let links = linked::find(init, plan, &files)?;
             detour::give(init, plan, image_dir, &files, &mut ghosts)?;
+            socket_names::give(plan, image_dir)?;
             self.circle.map_or(Ok(()), Circle::confirm)?;
             Ok(Saved {
                 mounts,

@@ -25,6 +25,8 @@ pub enum Magic {
     Files = 0x5630_3138,
     /// `reg-files.img`, of CRIU before 3.4.
     RegFiles = 0x5036_3636,
+    /// `unixsk.img`, of CRIU before 3.4.
+    UnixSockets = 0x5437_3943,
     /// `remap-fpath.img`.
     RemapFpath = 0x5913_3954,
     /// `ghost-file-ID.img`.
@@ -58,7 +60,11 @@ impl Magic {
     #[must_use]
     pub fn extra(self) -> Extra {
         match self {
-            Self::Files | Self::RegFiles | Self::RemapFpath | Self::FileLocks => Extra::None,
+            Self::Files
+            | Self::RegFiles
+            | Self::UnixSockets
+            | Self::RemapFpath
+            | Self::FileLocks => Extra::None,
             Self::PipesData | Self::FifoData | Self::SkQueues => Extra::Sum(&[2]),
             Self::TcpStream => Extra::Sum(&[1, 3]),
             Self::GhostFile => Extra::Rest,

@@ -11,4 +11,5 @@ pub mod options;
 pub mod remap;
 pub mod rename;
 pub mod running;
+pub mod unix_socket;
 pub mod version;

@@ -11,6 +11,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use rustix::fs::FileType;
 use rustix::net::{AddressFamily, SocketType, ipproto, sockopt};
 
+use super::bound::{self, Bound};
 use super::{Found, Held, Holding, Kind, ground, unix};
 use crate::process::{FileUse, Process, ProcessError, UseKind, duplicate};
 
@@ -20,6 +21,8 @@ struct Socket {
     facts: Facts,
     /// The address of its peer, for messages.
     peer: Option<SocketAddr>,
+    /// The file of a Unix socket.
+    bound: Option<Bound>,
 }
 
 /// What decides.
@@ -67,9 +70,11 @@ pub(super) fn find(held: &Held, found: &mut Found) -> Result<(), ProcessError> {
         family == Some(AddressFamily::UNIX)
     };
     if sockets.values().any(is_unix) {
-        unix::find(held, &sockets.into_keys().collect(), found)?;
+        unix::find(held, &sockets.keys().copied().collect(), found)?;
     }
-    Ok(())
+    let bound = sockets.into_iter();
+    let bound = bound.filter_map(|(inode, socket)| Some((inode, socket?.bound?)));
+    bound::find(held, &bound.collect(), found)
 }
 
 pub(super) fn is_socket(one: &FileUse) -> bool {
@@ -79,11 +84,15 @@ pub(super) fn is_socket(one: &FileUse) -> bool {
 fn ask(fd: &OwnedFd) -> rustix::io::Result<Socket> {
     let family = sockopt::socket_domain(fd)?;
     let protocol = sockopt::socket_protocol(fd)?;
+    let kind = sockopt::socket_type(fd)?;
     let peer = rustix::net::getpeername(fd).ok().flatten();
+    let is_connected = peer.is_some() && kind != SocketType::DGRAM;
+    let is_unix = family == AddressFamily::UNIX;
     Ok(Socket {
+        bound: is_unix.then(|| bound::ask(fd, is_connected)).flatten(),
         facts: Facts {
             family,
-            kind: sockopt::socket_type(fd)?,
+            kind,
             protocol: protocol.map_or(0, |protocol| protocol.as_raw().get()),
             connected: peer.is_some(),
             listening: sockopt::socket_acceptconn(fd)?,

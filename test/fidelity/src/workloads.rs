@@ -13,6 +13,7 @@ mod plain;
 mod pods;
 mod refused;
 mod semaphores;
+mod sockets;
 mod streams;
 mod sync;
 mod sysv;
@@ -43,6 +44,7 @@ const LISTS: &[List] = &[
     sync::LIST,
     tasks::LIST,
     streams::LIST,
+    sockets::LIST,
     events::LIST,
     timers::LIST,
     sysv::LIST,

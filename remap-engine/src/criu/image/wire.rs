@@ -188,6 +188,21 @@ pub fn with_bytes(message: &[u8], number: u32, bytes: &[u8]) -> Result<Vec<u8>, 
     with_fields(message, vec![(number, field)])
 }
 
+/// The same without some fields.
+///
+/// # Errors
+/// The bytes are no message.
+pub fn without(message: &[u8], numbers: &[u32]) -> Result<Vec<u8>, WireError> {
+    let mut result = Vec::with_capacity(message.len());
+    for field in Fields::of(message) {
+        let field = field?;
+        if !numbers.contains(&field.number) {
+            result.extend(field.raw);
+        }
+    }
+    Ok(result)
+}
+
 /// The same with these fields, by their numbers.
 fn with_fields(message: &[u8], changes: Vec<(u32, Vec<u8>)>) -> Result<Vec<u8>, WireError> {
     let changed: Vec<u32> = changes.iter().map(|(number, _)| *number).collect();
@@ -287,6 +302,13 @@ mod tests {
         let changed = with_bytes(&message, 2, b"c").unwrap();
         assert_eq!(changed, [0x08, 5, 0x12, 1, b'c', 0x08, 6]);
         assert_eq!(bytes(&changed, 3).unwrap(), None);
+    }
+
+    #[test]
+    fn a_field_goes_with_its_repetitions() {
+        let message = [0x10, 7, 0x08, 5, 0x10, 8];
+        assert_eq!(without(&message, &[2, 3]).unwrap(), [0x08, 5]);
+        assert_eq!(without(&[0x08], &[1]), Err(WireError::Truncated(1)));
     }
 
     #[test]

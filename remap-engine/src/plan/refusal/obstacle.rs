@@ -60,10 +60,15 @@ fn forbids(kind: &Kind, intent: &Intent, criu: CriuVersion) -> bool {
         }
         Kind::FileLock => !options.file_locks,
         Kind::Watch { path } => path.is_none(),
+        // It is restored right.
+        Kind::UnixRenamed { .. } => false,
         Kind::TunOfHost
         | Kind::TerminalOfHost
         | Kind::ControllingTerminal
         | Kind::UnixElsewhere
+        | Kind::UnixLinked
+        | Kind::UnixLost
+        | Kind::UnixRelative
         | Kind::LostWatched
         | Kind::UntoldLimits
         | Kind::Vfork
@@ -173,6 +178,18 @@ fn said(kind: &Kind) -> (String, String) {
         Kind::UnixElsewhere => (
             "a Unix socket is connected to one of a network namespace that is not the container's, where CRIU does not find it, not even with ext-unix-sk".into(),
             "end the connection before the checkpoint, or run both in one network namespace".into(),
+        ),
+        Kind::UnixLinked => (
+            "the file of a Unix socket has several names (link(2)), of which a restore would make one".into(),
+            "remove the others before the checkpoint, or make symbolic links instead".into(),
+        ),
+        Kind::UnixLost | Kind::UnixRenamed { .. } => (
+            "the file of a Unix socket has been renamed, and the name that it has is out of the container's sight or too long to be bound: nobody could connect after a restore".into(),
+            "bind the socket under the name that it is to have, of at most 107 bytes".into(),
+        ),
+        Kind::UnixRelative => (
+            "a Unix socket was bound under a relative name which its file has no more, and CRIU cannot tell where it is".into(),
+            "bind it under an absolute name".into(),
         ),
         Kind::LostWatched => (
             "an epoll watches a file of which its process has no descriptor any more, and CRIU does not look elsewhere".into(),

@@ -38,6 +38,13 @@ pub(super) const WORKLOADS: &[Workload] = &[
     )
     .stock(Stock::Differs),
     Workload::new(
+        "fidelity::unix_renamed_on_root",
+        Class::Internal,
+        "on the root: Unix sockets that were bound under another name than they have",
+        &["unix-renamed", "/var/tmp"],
+    )
+    .stock(Stock::Differs),
+    Workload::new(
         "fidelity::lower_deleted",
         Class::Internal,
         "files of the image, deleted while they are open and mapped",
@@ -57,6 +64,14 @@ pub(super) const WORKLOADS: &[Workload] = &[
         &["closed-files"],
     )
     .mounts(&[Mount::new(Source::Volume("data"), "/dev/shm")]),
+    Workload::new(
+        "fidelity::unix_renamed_on_volume",
+        Class::Volume,
+        "on a volume: Unix sockets that were bound under another name than they have",
+        &["unix-renamed", "/data"],
+    )
+    .mounts(VOLUME)
+    .stock(Stock::Differs),
     Workload::new(
         "fidelity::linked_on_volume",
         Class::Volume,

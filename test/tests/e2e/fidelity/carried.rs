@@ -164,6 +164,12 @@ pub(super) const WORKLOADS: &[Workload] = &[
     )
     .stock(Stock::NoDump),
     carried(
+        "fidelity::unix_renamed",
+        "Unix sockets that were bound under another name than they have, and who is connected to them",
+        &["unix-renamed", "/dev/shm"],
+    )
+    .stock(Stock::Differs),
+    carried(
         "fidelity::locks",
         "flock(2), POSIX locks and those of open file descriptions",
         &["locks"],

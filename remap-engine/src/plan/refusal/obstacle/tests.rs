@@ -71,6 +71,13 @@ fn an_option_allows_what_it_stands_for() {
     }
     assert!(is_refused(&stream, &unix));
     assert!(is_refused(&Kind::UnixElsewhere, &unix));
+    assert!(is_refused(&Kind::UnixLinked, &unix) && is_refused(&Kind::UnixLost, &unix));
+    assert!(is_refused(&Kind::UnixRelative, &unix));
+    let renamed = Kind::UnixRenamed {
+        socket: 9,
+        name: "/run/s".into(),
+    };
+    assert!(!is_refused(&renamed, &none));
 }
 
 #[test]
@@ -152,6 +159,13 @@ fn any_kind() -> impl Strategy<Value = Kind> {
         Kind::UnixOutside { reconnects: true },
         Kind::UnixOutside { reconnects: false },
         Kind::UnixElsewhere,
+        Kind::UnixRenamed {
+            socket: 9,
+            name: "/run/s".into(),
+        },
+        Kind::UnixLinked,
+        Kind::UnixLost,
+        Kind::UnixRelative,
         Kind::LostWatched,
         Kind::UntoldLimits,
         Kind::Vfork,
