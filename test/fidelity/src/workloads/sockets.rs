@@ -8,16 +8,22 @@ use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
 use std::rc::Rc;
 
 use anyhow::{Context, Result, bail, ensure};
+use nix::unistd::{chroot, fchdir};
 
 use super::List;
 use crate::file::watch_absence;
 use crate::role::Role;
 
-pub(super) const LIST: List = &[("unix-renamed", renamed)];
+pub(super) const LIST: List = &[
+    ("unix-renamed", renamed),
+    ("unix-linked", linked),
+    ("unix-relative", relative),
+];
 
 /// `unix-renamed DIRECTORY`: a listener and a datagram socket, each bound under one name and renamed, a
-/// listener that was linked and lost its first name, and those that are connected to them. Each round
-/// gives them other names, and connects by these.
+/// listener that was linked and lost its first name, and those that are connected to them; one that
+/// was bound within another root, and one under a relative name, in a directory that was renamed. Each
+/// round gives some of them other names, and connects by these.
 fn renamed(arguments: &[String]) -> Result<Infallible> {
     let [dir] = arguments else {
         bail!("in which directory?")
@@ -53,9 +59,50 @@ fn renamed(arguments: &[String]) -> Result<Infallible> {
     fs::remove_file(bound("linked"))?;
     role.check("the linked listener", move |_| meet(&linked, &name.now()));
 
+    let jailed = format!("{dir}/jail/listener");
+    fs::create_dir(format!("{dir}/jail"))?;
+    let root = fs::File::open("/")?;
+    chroot(format!("{dir}/jail").as_str())?;
+    let listener = UnixListener::bind("/listener")?;
+    fchdir(&root)?;
+    chroot(".")?;
+    role.check("what was bound in another root", move |_| {
+        meet(&listener, &jailed)
+    });
+
+    fs::create_dir(bound("directory"))?;
+    std::env::set_current_dir(bound("directory"))?;
+    let listener = UnixListener::bind("relative")?;
+    std::env::set_current_dir("/")?;
+    fs::rename(bound("directory"), format!("{dir}/directory"))?;
+    let name = format!("{dir}/directory/relative");
+    role.check("the relative name", move |_| meet(&listener, &name));
+
     for name in ["listener", "datagrams", "linked"] {
         watch_absence(role.watch(), bound(name));
     }
+    role.run()
+}
+
+/// A listener whose file has two names, of which each leads to it.
+fn linked(_: &[String]) -> Result<Infallible> {
+    const NAMES: [&str; 2] = ["/dev/shm/listener", "/dev/shm/other"];
+    let mut role = Role::lead()?;
+    let listener = UnixListener::bind(NAMES[0])?;
+    fs::hard_link(NAMES[0], NAMES[1])?;
+    role.check("the listener", move |_| {
+        NAMES.iter().try_for_each(|name| meet(&listener, name))
+    });
+    role.run()
+}
+
+/// A listener that was bound under a relative name, and renamed.
+fn relative(_: &[String]) -> Result<Infallible> {
+    let mut role = Role::lead()?;
+    std::env::set_current_dir("/dev/shm")?;
+    let listener = UnixListener::bind("old")?;
+    fs::rename("old", "new")?;
+    role.check("the listener", move |_| meet(&listener, "/dev/shm/new"));
     role.run()
 }
 

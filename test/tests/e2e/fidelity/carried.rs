@@ -168,7 +168,8 @@ pub(super) const WORKLOADS: &[Workload] = &[
         "Unix sockets that were bound under another name than they have, and who is connected to them",
         &["unix-renamed", "/dev/shm"],
     )
-    .stock(Stock::Differs),
+    .stock(Stock::NoRestore)
+    .by_default(),
     carried(
         "fidelity::locks",
         "flock(2), POSIX locks and those of open file descriptions",

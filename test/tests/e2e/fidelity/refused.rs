@@ -29,6 +29,22 @@ pub(super) const WORKLOADS: &[Workload] = &[
     .expect(Outcome::Refused("whose name is taken again"))
     .stock(Stock::Differs),
     Workload::new(
+        "fidelity::unix_linked",
+        Class::Refused,
+        "a Unix socket whose file has two names",
+        &["unix-linked"],
+    )
+    .expect(Outcome::Refused("has several names"))
+    .stock(Stock::Differs),
+    Workload::new(
+        "fidelity::unix_relative",
+        Class::Refused,
+        "a Unix socket that was bound under a relative name, and renamed",
+        &["unix-relative"],
+    )
+    .expect(Outcome::Refused("under a relative name"))
+    .stock(Stock::NoDump),
+    Workload::new(
         "fidelity::tcp_listener",
         Class::Kernel,
         "a listening TCP socket",
