@@ -83,9 +83,9 @@ pub(super) fn find(
         let kind = match kinds.entry(one.inode) {
             Entry::Occupied(known) => known.into_mut(),
             Entry::Vacant(empty) => {
-                let view = view(held, process)?;
+                let view = View::of(held, process)?;
                 let leads = |path: &Path| view.identity(path) == Some(bound.file);
-                let search = || search(view, bound);
+                let search = || view.search(bound);
                 empty.insert(decide(one.inode, bound, leads, search))
             }
         };
@@ -99,12 +99,58 @@ pub(super) fn find(
     Ok(())
 }
 
-/// Who sees the files as a restore does: init, or, in a mount namespace of its own, the process.
-fn view<'t>(held: &Held<'t>, process: &'t Process) -> Result<&'t Process, ProcessError> {
-    let own = process.link("ns/mnt")?;
-    let init = held.all.first().map(|init| init.process);
-    let init = init.filter(|_| held.namespace_of_init("mnt").as_ref() == Some(&own));
-    Ok(init.unwrap_or(process))
+/// The files as a restore sees them: from the root of their mount namespace.
+struct View<'t> {
+    process: &'t Process,
+    /// Its own root there, which chroot(2) may have changed.
+    root: PathBuf,
+}
+
+impl<'t> View<'t> {
+    /// That of init, or, in a mount namespace of its own, of the process.
+    fn of(held: &Held<'t>, process: &'t Process) -> Result<Self, ProcessError> {
+        let own = process.link("ns/mnt")?;
+        let init = held.all.first().map(|init| init.process);
+        let init = init.filter(|_| held.namespace_of_init("mnt").as_ref() == Some(&own));
+        Self::by(init.unwrap_or(process))
+    }
+
+    fn by(process: &'t Process) -> Result<Self, ProcessError> {
+        let root = process.link("root")?.into();
+        Ok(Self { process, root })
+    }
+
+    fn identity(&self, path: &Path) -> Option<Inode> {
+        let below = path.strip_prefix(&self.root).ok()?;
+        self.process.identity(&Path::new("/").join(below))
+    }
+
+    /// Looks for a name of the socket's file on its mount.
+    fn search(&self, bound: &Bound) -> Option<PathBuf> {
+        let mounts = self.process.mounts().ok()?;
+        let mount = mounts.into_iter().find(|one| one.id == bound.mount_id)?;
+        // The server of a FUSE file system may be frozen with the container.
+        if mount.fs_type.starts_with("fuse") {
+            return None;
+        }
+        let dir = self.process.open_dir(&mount.mount_point).ok()?;
+        let stat = rustix::fs::statx(&dir, "", AtFlags::EMPTY_PATH, StatxFlags::MNT_ID).ok()?;
+        if stat.stx_mnt_id != bound.mount_id {
+            return None;
+        }
+        let at = self.root.join(mount.mount_point.strip_prefix("/").ok()?);
+        let gone = Path::new(strip_deleted(&bound.shown).unwrap_or(&bound.shown));
+        let beside = gone.parent().and_then(|dir| dir.strip_prefix(&at).ok());
+        let search = NameSearch {
+            view: &dir,
+            listed: &dir,
+            wanted: [bound.file].into(),
+            kinds: vec![FileType::Socket],
+            until: Instant::now() + LIMIT,
+        };
+        let found = search.run(beside.into_iter().map(Path::to_owned).collect());
+        Some(at.join(found.names.get(&bound.file)?))
+    }
 }
 
 /// What is to be said of a socket; `None` if CRIU does right with it. `leads` says whether a path
@@ -154,35 +200,6 @@ fn ends_with(path: &OsStr, name: &OsStr) -> bool {
     let name = name.strip_prefix(b"./").unwrap_or(name);
     let dir = path.as_bytes().strip_suffix(name);
     dir.is_some_and(|dir| dir.ends_with(b"/"))
-}
-
-/// Looks for a name of the socket's file on its mount.
-fn search(view: &Process, bound: &Bound) -> Option<PathBuf> {
-    let mounts = view.mounts().ok()?;
-    let mount = mounts.into_iter().find(|one| one.id == bound.mount_id)?;
-    // The server of a FUSE file system may be frozen with the container.
-    if mount.fs_type.starts_with("fuse") {
-        return None;
-    }
-    let dir = view.open_dir(&mount.mount_point).ok()?;
-    let stat = rustix::fs::statx(&dir, "", AtFlags::EMPTY_PATH, StatxFlags::MNT_ID).ok()?;
-    if stat.stx_mnt_id != bound.mount_id {
-        return None;
-    }
-    let gone = Path::new(strip_deleted(&bound.shown).unwrap_or(&bound.shown));
-    let beside = gone
-        .parent()
-        .and_then(|dir| dir.strip_prefix(&mount.mount_point).ok());
-    let search = NameSearch {
-        view: &dir,
-        listed: &dir,
-        wanted: [bound.file].into(),
-        kinds: vec![FileType::Socket],
-        until: Instant::now() + LIMIT,
-    };
-    let found = search.run(beside.into_iter().map(Path::to_owned).collect());
-    let name = found.names.get(&bound.file)?;
-    Some(mount.mount_point.join(name))
 }
 
 #[cfg(test)]

@@ -9,9 +9,13 @@ fn own() -> Process {
 /// What is said of a socket of this very process.
 fn decided(socket: impl Into<OwnedFd>, connected: bool) -> Option<Kind> {
     let bound = ask(&socket.into(), connected)?;
-    let view = own();
+    seen_by(&own(), &bound)
+}
+
+fn seen_by(process: &Process, bound: &Bound) -> Option<Kind> {
+    let view = View::by(process).unwrap();
     let leads = |path: &Path| view.identity(path) == Some(bound.file);
-    decide(9, &bound, leads, || search(&view, &bound))
+    decide(9, bound, leads, || view.search(bound))
 }
 
 fn renamed(name: PathBuf) -> Option<Kind> {
@@ -87,6 +91,35 @@ fn a_name_that_no_socket_can_have_or_nobody_sees_is_lost() {
     let bound = ask(&copy().into(), false).unwrap();
     let lost = decide(9, &bound, |_| false, || None);
     assert_eq!(lost, Some(Kind::UnixLost));
+}
+
+/// A restore binds it from the root of the mount namespace, whoever sees it from another one.
+#[test]
+fn what_was_bound_within_another_root_is_below_it() {
+    let dir = tempfile::tempdir_in("/dev/shm").unwrap();
+    let path = dir.path().to_owned();
+    let within = move || {
+        let process = Process::pin(nix::unistd::gettid().as_raw()).unwrap();
+        nix::sched::unshare(nix::sched::CloneFlags::CLONE_FS).unwrap();
+        nix::unistd::chroot(&path).unwrap();
+        (process, UnixListener::bind("/s").unwrap())
+    };
+    let (answer, answered) = std::sync::mpsc::channel();
+    let (end, ended) = std::sync::mpsc::channel::<()>();
+    let thread = std::thread::spawn(move || {
+        answer.send(within()).unwrap();
+        // It is looked at by its root for so long.
+        ended.recv().unwrap_err();
+    });
+    let (process, listener) = answered.recv().unwrap();
+    let outer = dir.path().join("s");
+    let bound = ask(&listener.into(), false).unwrap();
+    assert_eq!(bound.name, Path::new("/s"));
+    for viewer in [&process, &own()] {
+        assert_eq!(seen_by(viewer, &bound), renamed(outer.clone()));
+    }
+    drop(end);
+    thread.join().unwrap();
 }
 
 #[test]
