@@ -144,7 +144,7 @@ impl HalfRestored {
         let mut tasks = Vec::new();
         let new = self.members()?.into_iter();
         for pid in new.filter(|pid| !self.before.contains(pid) && !above.contains(pid)) {
-            let parent = Process::pin(pid).ok().and_then(|one| parent_of(&one));
+            let parent = Process::pin(pid).ok().and_then(|one| one.parent());
             if parent.is_some_and(|parent| above.contains(&parent)) {
                 let tree = process_tree(pid).unwrap_or_default();
                 tasks.push(pid);
@@ -205,17 +205,9 @@ fn with_ancestors() -> Vec<i32> {
     let mut next = i32::try_from(std::process::id()).ok();
     while let Some(pid) = next.filter(|pid| *pid > 0 && !pids.contains(pid)) {
         pids.push(pid);
-        next = Process::pin(pid).ok().and_then(|one| parent_of(&one));
+        next = Process::pin(pid).ok().and_then(|one| one.parent());
     }
     pids
-}
-
-/// The fourth field of `/proc/PID/stat` (proc_pid_stat(5)).
-fn parent_of(process: &Process) -> Option<i32> {
-    let stat = process.read("stat").ok()?;
-    let fields = stat.rsplit(|byte| *byte == b')').next()?;
-    let fields = std::str::from_utf8(fields).ok()?;
-    fields.split_whitespace().nth(1)?.parse().ok()
 }
 
 /// Kills a task, if it lives.

@@ -171,6 +171,15 @@ impl Process {
         matches!(state, Some(b'Z' | b'X') | None)
     }
 
+    /// Its parent, the fourth field of `/proc/PID/stat` (proc_pid_stat(5)).
+    #[must_use]
+    pub fn parent(&self) -> Option<i32> {
+        let stat = self.read("stat").ok()?;
+        let fields = stat.rsplit(|byte| *byte == b')').next()?;
+        let fields = std::str::from_utf8(fields).ok()?;
+        fields.split_whitespace().nth(1)?.parse().ok()
+    }
+
     /// Its children, of all its threads.
     ///
     /// # Errors

@@ -78,6 +78,13 @@ impl Scan {
     }
 }
 
+/// Whether one of the processes above is a member: of a container that runs, children may have come
+/// since its tree was listed.
+fn descends(process: &Process, members: &HashSet<i32>) -> bool {
+    let above = |pid: &i32| Process::pin(*pid).ok()?.parent();
+    std::iter::successors(process.parent(), above).any(|pid| members.contains(&pid))
+}
+
 /// A task that was put into the container beside init's tree.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ExecSession {
@@ -171,7 +178,8 @@ fn look(bundle: &Bundle, tree: &[Process]) -> Result<Scan, ScanError> {
     let exec_sessions = frozen.difference(&members).filter_map(|pid| {
         let process = Process::pin(*pid).ok()?;
         // One that has ended and waits to be reaped is nothing that could be lost.
-        (!process.has_ended()).then(|| ExecSession {
+        let is_session = !process.has_ended() && !descends(&process, &members);
+        is_session.then(|| ExecSession {
             pid: *pid,
             command: process.command(),
         })
