@@ -97,7 +97,8 @@ impl HalfRestored {
         Ok(Some(half))
     }
 
-    /// Ends CRIU and every task that it has restored, and removes what CRIU has mounted. The
+    /// Ends CRIU and every task that it has restored, also those that are frozen, and removes what CRIU
+    /// has mounted. The
     /// runtime that had started it must have been killed, or ends by itself when CRIU does.
     ///
     /// # Errors
@@ -210,8 +211,7 @@ fn with_ancestors() -> Vec<i32> {
     pids
 }
 
-/// Kills a task, if it lives.
-pub(crate) fn kill(pid: i32) {
+fn kill(pid: i32) {
     let killed = Pid::from_raw(pid)
         .ok_or(rustix::io::Errno::SRCH)
         .and_then(|pid| pidfd_open(pid, PidfdFlags::empty()))

@@ -65,29 +65,41 @@ pub fn posix_locks(images: &Path) -> Result<Vec<PosixLock>, ImageError> {
         .collect())
 }
 
+/// An image with one lock, for tests.
+#[cfg(test)]
+pub(crate) fn write(images: &Path, lock: &PosixLock) {
+    tests::write(images, &[tests::entry(POSIX, lock)]);
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::criu::image::Format;
     use prost::Message;
+
+    pub(super) fn entry(flag: u32, lock: &PosixLock) -> FileLockEntry {
+        FileLockEntry {
+            flag,
+            r#type: u32::try_from(lock.kind).unwrap(),
+            pid: lock.pid,
+            fd: lock.fd,
+            start: lock.start,
+            len: lock.bytes,
+        }
+    }
+
+    pub(super) fn write(images: &Path, entries: &[FileLockEntry]) {
+        let mut bytes = Format::V1_1.header(Magic::FileLocks);
+        for entry in entries {
+            image::put(&mut bytes, &entry.encode_to_vec()).unwrap();
+        }
+        std::fs::write(images.join(LOCKS), bytes).unwrap();
+    }
 
     #[test]
     fn only_those_of_posix_are_told() {
         let dir = tempfile::tempdir().unwrap();
         assert_eq!(posix_locks(dir.path()).unwrap(), []);
-        let entry = |flag| FileLockEntry {
-            flag,
-            r#type: 1,
-            pid: 7,
-            fd: 3,
-            start: 128,
-            len: 1,
-        };
-        let mut bytes = 0x5456_4319_u32.to_le_bytes().to_vec();
-        bytes.extend(0x5432_3616_u32.to_le_bytes());
-        for flag in [2, 1] {
-            image::put(&mut bytes, &entry(flag).encode_to_vec()).unwrap();
-        }
-        std::fs::write(dir.path().join(LOCKS), &bytes).unwrap();
         let lock = PosixLock {
             pid: 7,
             fd: 3,
@@ -95,8 +107,10 @@ mod tests {
             start: 128,
             bytes: 1,
         };
+        write(dir.path(), &[entry(2, &lock), entry(POSIX, &lock)]);
         assert_eq!(posix_locks(dir.path()).unwrap(), [lock]);
-        std::fs::write(dir.path().join(LOCKS), &bytes[..20]).unwrap();
+        let whole = std::fs::read(dir.path().join(LOCKS)).unwrap();
+        std::fs::write(dir.path().join(LOCKS), &whole[..20]).unwrap();
         assert!(posix_locks(dir.path()).is_err());
     }
 }

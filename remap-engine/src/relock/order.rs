@@ -46,7 +46,7 @@ pub(super) enum Answer {
 /// A lock cannot be taken, or the tracer fails. The tasks are ended, or still frozen.
 pub fn take(
     executable: &Path,
-    processes: &[i32],
+    processes: Vec<i32>,
     locks: Vec<PosixLock>,
     thaw: impl FnOnce() -> Result<(), BoxError>,
 ) -> Result<(), BoxError> {
@@ -56,7 +56,6 @@ pub fn take(
         .stdin(Stdio::piped())
         .stdout(Stdio::piped());
     let mut tracer = command.spawn()?;
-    let processes = processes.to_vec();
     let result = talk(&mut tracer, &Order { processes, locks }, thaw);
     if result.is_err() {
         let _ = tracer.kill();

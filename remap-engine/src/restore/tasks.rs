@@ -4,7 +4,7 @@ use std::os::fd::AsFd;
 
 use crate::bundle::Bundle;
 use crate::criu::config::ExternalMount;
-use crate::half_restored::{self, HalfRestored};
+use crate::half_restored::HalfRestored;
 use crate::lent::Lent;
 use crate::manifest::DumpOptions;
 use crate::phase::BoxError;
@@ -68,10 +68,6 @@ pub(super) fn restore(
         (_, Ok(Some(frozen)), Ok(())) => relock(request, restorer, frozen),
         (_, Err(why), Ok(())) => Err(why),
         (watched, Err(why), Err(_)) if !why.is::<NotHeld>() => watched.and(Err(why)),
-        (watched, Ok(Some(frozen)), Err(error)) => {
-            end_frozen(restorer, &frozen.processes);
-            watched.and(Err(error))
-        }
         (watched, _, Err(error)) => watched.and(Err(error)),
     };
     if result.is_err() {
@@ -89,7 +85,7 @@ pub(super) fn restore(
 /// Lets the frozen tasks take the locks that they lack, and go.
 ///
 /// # Errors
-/// One cannot be taken. The tasks are killed.
+/// One cannot be taken. The tasks are still frozen, or killed.
 fn relock(
     request: &RestoreRequest,
     restorer: &dyn Restorer,
@@ -99,24 +95,6 @@ fn relock(
         locks = missing.len(),
         "taking locks again that CRIU has lost"
     );
-    let thaw = || thaw(restorer, &processes);
-    let taken = relock::take(&request.script, &processes, missing, thaw);
-    if taken.is_err() {
-        end_frozen(restorer, &processes);
-    }
-    taken
-}
-
-fn thaw(restorer: &dyn Restorer, processes: &[i32]) -> Result<(), BoxError> {
-    processes
-        .first()
-        .map_or(Ok(()), |init| restorer.thaw(*init))
-}
-
-/// Kills processes that may be frozen: some freezers let them die only when they are thawed.
-fn end_frozen(restorer: &dyn Restorer, processes: &[i32]) {
-    processes.iter().copied().for_each(half_restored::kill);
-    if let Err(error) = thaw(restorer, processes) {
-        tracing::debug!(error, "there is nothing to thaw");
-    }
+    let init = processes.first().copied().unwrap_or_default();
+    relock::take(&request.script, processes, missing, || restorer.thaw(init))
 }

@@ -6,7 +6,9 @@ use std::os::fd::AsRawFd;
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
+use std::process::{Child, Command, Stdio};
 
+use crate::criu::locks::{self, PosixLock};
 use crate::ghosts::{GhostFile, GhostName};
 use crate::hold::{Call, Stage};
 use crate::manifest::{DumpOptions, Manifest};
@@ -26,6 +28,10 @@ enum Fault {
     Taken,
     /// After the script was called.
     Late,
+    /// The tasks lack a lock, and cannot be frozen.
+    Warm,
+    /// They lack one, and nobody can take it for them.
+    NoTracer,
 }
 
 struct FakeRestorer<'g> {
@@ -35,7 +41,7 @@ struct FakeRestorer<'g> {
 
 impl FakeRestorer<'_> {
     /// The script's side of the protocol, as [`crate::hold::ask`] has it.
-    fn ask(&self) -> u8 {
+    fn ask(&self, stage: Stage) -> u8 {
         let config = std::fs::read_to_string(self.ground.work().criu_config()).unwrap();
         let script = config.lines().next().unwrap();
         let script = Path::new(script.strip_prefix("action-script ").unwrap());
@@ -43,10 +49,8 @@ impl FakeRestorer<'_> {
         let socket = format!("/proc/self/fd/{}/hold.sock", dir.as_raw_fd());
         let mut verdict = [0];
         let mut stream = UnixStream::connect(socket).unwrap();
-        let call = Call {
-            stage: Stage::PostRestore,
-            init: i32::try_from(std::process::id()).unwrap(),
-        };
+        let init = i32::try_from(self.ground.task.id()).unwrap();
+        let call = Call { stage, init };
         stream.write_all(&call.bytes()).unwrap();
         stream.read_exact(&mut verdict).unwrap();
         verdict[0]
@@ -64,9 +68,11 @@ impl Restorer for FakeRestorer<'_> {
             _ => {}
         }
         // CRIU before 4.2 calls it twice.
-        if [self.ask(), self.ask()] != *b"rr" {
+        if [self.ask(Stage::PostRestore), self.ask(Stage::PostRestore)] != *b"rr" {
             return Err("the script failed".into());
         }
+        // It does not heed the script any more.
+        self.ask(Stage::PreResume);
         if self.fault == Fault::Late {
             return Err("criu failed".into());
         }
@@ -74,12 +80,16 @@ impl Restorer for FakeRestorer<'_> {
         Ok(())
     }
 
-    fn freeze(&self, _processes: &[i32]) -> Result<(), BoxError> {
-        Err("nothing is to be frozen".into())
+    fn freeze(&self, processes: &[i32]) -> Result<(), BoxError> {
+        assert_eq!(processes, [i32::try_from(self.ground.task.id()).unwrap()]);
+        match self.fault {
+            Fault::NoTracer => Ok(()),
+            _ => Err("nothing is frozen".into()),
+        }
     }
 
     fn thaw(&self, _init: i32) -> Result<(), BoxError> {
-        Err("nothing is frozen".into())
+        panic!("they would run without their locks")
     }
 
     fn abort(&self) {}
@@ -90,15 +100,36 @@ impl Restorer for FakeRestorer<'_> {
 struct Ground {
     root: tempfile::TempDir,
     target: tempfile::TempDir,
+    /// What CRIU has restored.
+    task: Child,
+}
+
+impl Drop for Ground {
+    fn drop(&mut self) {
+        self.task.kill().unwrap();
+        self.task.wait().unwrap();
+    }
 }
 
 impl Ground {
-    fn new() -> Self {
+    fn new(fault: Fault) -> Self {
+        let mut sleep = Command::new("sleep");
+        let task = sleep.arg("60").stdin(Stdio::null()).spawn().unwrap();
         let root = tempfile::tempdir().unwrap();
         let target = tempfile::tempdir_in("/dev/shm").unwrap();
         let images = root.path().join("images");
         std::fs::create_dir(&images).unwrap();
         std::fs::write(images.join("inventory.img"), b"x").unwrap();
+        if matches!(fault, Fault::Warm | Fault::NoTracer) {
+            let lock = PosixLock {
+                pid: i32::try_from(task.id()).unwrap(),
+                fd: 0,
+                kind: 1,
+                start: 0,
+                bytes: 1,
+            };
+            locks::write(&images, &lock);
+        }
         let options = DumpOptions::default();
         let mut manifest = Manifest::build(&images, BTreeMap::new(), options, vec![]).unwrap();
         manifest.ghosts.push(GhostFile {
@@ -124,7 +155,7 @@ impl Ground {
         );
         std::fs::write(bundle.join("config.json"), config).unwrap();
         crate::bundle::adopt(&bundle).unwrap();
-        Self { root, target }
+        Self { root, target, task }
     }
 
     fn work(&self) -> WorkDir {
@@ -163,7 +194,7 @@ impl Ground {
 
 #[test]
 fn a_ghost_has_its_names_when_the_tasks_run() {
-    let ground = Ground::new();
+    let ground = Ground::new(Fault::None);
     ground.restore(Fault::None).unwrap();
     assert_eq!(ground.names(), ["a", "b"]);
     let inode = |name: &str| std::fs::metadata(ground.target.path().join(name)).unwrap();
@@ -179,8 +210,10 @@ fn a_failure_leaves_no_name_and_says_what_has_failed() {
         (Fault::Late, "criu failed"),
         (Fault::NoScript, "without calling the action script"),
         (Fault::Taken, "exist already"),
+        (Fault::Warm, "nothing is frozen"),
+        (Fault::NoTracer, "the tracer"),
     ] {
-        let ground = Ground::new();
+        let ground = Ground::new(fault);
         let error = ground.restore(fault).unwrap_err();
         assert!(error.contains(said), "{fault:?}: {error}");
         let theirs: &[&str] = if fault == Fault::Taken { &["b"] } else { &[] };
@@ -191,7 +224,7 @@ fn a_failure_leaves_no_name_and_says_what_has_failed() {
 
 #[test]
 fn what_was_committed_stays_whoever_looks_for_leftovers() {
-    let ground = Ground::new();
+    let ground = Ground::new(Fault::None);
     ground.restore(Fault::None).unwrap();
     recover(&ground.root.path().join("bundle")).unwrap();
     assert_eq!(ground.names(), ["a", "b"]);
