@@ -41,6 +41,7 @@ mod leftovers;
 mod link;
 pub mod logs;
 mod mirror;
+pub mod origin;
 pub mod reason;
 pub mod schema;
 pub mod shim;

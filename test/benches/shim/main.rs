@@ -19,10 +19,9 @@ mod run;
 mod size;
 
 use std::path::Path;
-use std::process::Command;
 
 use anyhow::{Result, bail};
-use remap_test::{Ctr, Flavour, Host, Runtime, Tree, image, shim};
+use remap_test::{Ctr, Flavour, Host, Runtime, Tree, image, origin, shim};
 
 /// The two that are compared; they run side by side under one containerd.
 const RUNTIMES: [Runtime; 2] = [Runtime::Stock, Runtime::Remap];
@@ -69,20 +68,13 @@ fn main() -> Result<()> {
 
 /// When, of what, and on what.
 fn heading() -> String {
-    let said = |program: &str, args: &[&str]| {
-        let output = Command::new(program).args(args).output().ok();
-        let text = output.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned());
-        text.filter(|text| !text.is_empty())
-            .unwrap_or_else(|| "unknown".to_owned())
-    };
     format!(
-        "Figures of the shim against the stock one, {}, revision {}; {} CPUs, kernel {}.\n\n\
+        "Figures of the shim against the stock one, {}; {} CPUs, kernel {}.\n\n\
          Both were measured in turn; times and sizes are medians, and the ratio is ours to the \
          stock one's.",
-        said("date", &["-u", "+%F"]),
-        said("git", &["describe", "--always", "--dirty"]),
-        said("nproc", &[]),
-        said("uname", &["-r"]),
+        origin::date_and_revision(),
+        origin::cpus(),
+        origin::kernel(),
     )
 }
 

@@ -95,7 +95,14 @@ fn mapped(arguments: &[String]) -> Result<Infallible> {
     role.run()
 }
 
-fn is_locked(file: &File, byte: i64) -> Result<()> {
+/// A POSIX lock of the whole file.
+pub(super) fn lock_whole(file: &File) -> Result<()> {
+    ensure!(lock(file, libc::F_SETLK, 0, 0)?, "it is taken");
+    Ok(())
+}
+
+/// Another process has a POSIX lock there.
+pub(super) fn is_locked(file: &File, byte: i64) -> Result<()> {
     ensure!(!lock(file, libc::F_SETLK, byte, 1)?, "POSIX is lost");
     Ok(())
 }

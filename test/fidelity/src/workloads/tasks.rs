@@ -13,8 +13,9 @@ use nix::sys::wait::waitpid;
 use nix::unistd::{ForkResult, Pid, fork, getpgid, getpid, setpgid, setsid};
 
 use super::List;
+use super::locks::{is_locked, lock_whole};
 use crate::channel::wait_for;
-use crate::file::{Life, create, keep, pattern, watch_open};
+use crate::file::{Life, create, keep, open, pattern, watch_open};
 use crate::memory::Mapping;
 use crate::role::Role;
 
@@ -132,9 +133,11 @@ fn zombie(_: &[String]) -> Result<Infallible> {
     role.run()
 }
 
-/// Process groups, sessions, an orphan.
+/// Process groups, sessions, a daemon whose session has lost its leader, with a lock on its pid file.
 fn sessions(_: &[String]) -> Result<Infallible> {
     const IN_PLACE: &str = "/var/tmp/in-place";
+    const PID_FILE: &str = "/var/tmp/pid";
+    const LOCKED: &str = "/var/tmp/locked";
     let mut role = Role::lead()?;
     child(|| {
         setsid()?;
@@ -156,10 +159,18 @@ fn sessions(_: &[String]) -> Result<Infallible> {
     wait_for(IN_PLACE.as_ref())?;
     // An orphan has init, which is this process, as its parent when its own one is waited for.
     let parent = child(|| {
-        child(|| sleep_for_ever())?;
+        setsid()?;
+        child(|| {
+            lock_whole(create(PID_FILE, b"1")?)?;
+            fs::write(LOCKED, "")?;
+            sleep_for_ever()
+        })?;
         std::process::exit(0)
     })?;
     waitpid(parent, None)?;
+    wait_for(LOCKED.as_ref())?;
+    let pid_file = open(PID_FILE)?;
+    role.check("the daemon's lock", move |_| is_locked(pid_file, 0));
     role.watch().fact("the processes", look);
     role.run()
 }

@@ -45,9 +45,10 @@ pub(super) const WORKLOADS: &[Workload] = &[
     ),
     kernel(
         "fidelity::sessions",
-        "process groups, a session, an orphan",
+        "process groups, a session, a daemon with a lock on its pid file",
         &["sessions"],
-    ),
+    )
+    .stock(Stock::Differs),
     kernel(
         "fidelity::signals",
         "pending, queued and blocked signals",

@@ -3,11 +3,10 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::path::PathBuf;
-use std::process::Command;
 use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context as _, Result};
-use remap_test::{Flavour, Runtime, reason};
+use remap_test::{Flavour, Runtime, origin, reason};
 
 use super::{TABLES, Workload};
 use crate::context::Context;
@@ -57,12 +56,6 @@ pub(crate) fn write() -> Result<Option<PathBuf>> {
 
 /// When, of what, and on what.
 fn heading() -> String {
-    let said = |program: &str, args: &[&str]| {
-        let output = Command::new(program).args(args).output().ok();
-        let text = output.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned());
-        text.filter(|text| !text.is_empty())
-            .unwrap_or_else(|| "unknown".to_owned())
-    };
     let on = Flavour::ALL.map(|flavour| {
         let versions = flavour.versions();
         format!(
@@ -71,10 +64,9 @@ fn heading() -> String {
         )
     });
     format!(
-        "Fidelity suite, {}, revision {}, kernel {}; {}",
-        said("date", &["-u", "+%F"]),
-        said("git", &["describe", "--always", "--dirty"]),
-        said("uname", &["-r"]),
+        "Fidelity suite, {}, kernel {}; {}",
+        origin::date_and_revision(),
+        origin::kernel(),
         on.join("; ")
     )
 }
