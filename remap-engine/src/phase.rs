@@ -29,7 +29,7 @@ pub enum Phase {
     Thaw,
     /// Restore: the checkpoint is complete and undamaged.
     Verify,
-    /// Restore: each carried mount has its place here.
+    /// Restore: the runtime can do it, and each carried mount has its place here.
     Fit,
     /// Restore: the contents are put into the mounts.
     Populate,

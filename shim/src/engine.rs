@@ -12,11 +12,11 @@ use std::{
 };
 
 use remap_engine::{
-    bundle::{AdoptError, Bundle},
+    bundle::Bundle,
     checkpoint::{CheckpointRequest, Dumper, Facts, checkpoint},
     criu::config::UserConfig,
     manifest::DumpOptions,
-    phase::{BoxError, PhaseError},
+    phase::{BoxError, Phase, PhaseError},
     policy::Policy,
     restore::{RestoreRequest, Restorer, restore},
 };
@@ -58,12 +58,19 @@ pub(crate) async fn dump(
     before: Status,
     mut args: CheckpointArgs,
 ) -> Result<(), TaskError> {
-    args.kind = kind(container, &args.criu, "checkpoint").await?;
-    if args.kind.needs_environment() {
-        args.criu = flags_of(&wishes(container, &args.criu)?);
-    }
     let log = args.work_path.join(DUMP_LOG);
     let logs = Logs::of(&shim.namespace, &container.id, log);
+    let failed = |source| TaskError::Engine {
+        what: "checkpoint",
+        log: logs.keep(),
+        source,
+    };
+    let before_all = |error| failed(Phase::Prepare.failed(error));
+    args.kind = kind(container, &args.criu).await.map_err(before_all)?;
+    if args.kind.needs_environment() {
+        let wishes = wishes(container, &args.criu).map_err(before_all)?;
+        args.criu = flags_of(&wishes);
+    }
     let request = CheckpointRequest {
         bundle: container.bundle.path().to_owned(),
         init_pid: i32::try_from(container.init.pid()).unwrap_or_default(),
@@ -84,37 +91,24 @@ pub(crate) async fn dump(
     };
     let span = tracing::info_span!("checkpoint", id = container.id);
     let result = blocking(span, move || checkpoint(&request, &dumper).map(drop)).await;
-    result.map_err(|source| TaskError::Engine {
-        what: "checkpoint",
-        log: logs.keep(),
-        source,
-    })
+    result.map_err(failed)
 }
 
 /// Which program the container's runtime is, one that can have CRIU handle `flags`.
 ///
 /// # Errors
-/// It cannot.
-async fn kind(
-    container: &Container,
-    flags: &CriuFlags,
-    what: &'static str,
-) -> Result<Kind, TaskError> {
-    let runc = &container.runc;
-    let kind = runc.kind().await.map_err(|source| TaskError::Runc {
-        action: "version",
-        source,
-    })?;
-    runc.check(kind, flags)
-        .map_err(|source| TaskError::Kind { what, source })?;
+/// It cannot, or does not say which it is.
+async fn kind(container: &Container, flags: &CriuFlags) -> Result<Kind, BoxError> {
+    let kind = container.runc.kind().await?;
+    container.runc.check(kind, flags)?;
     Ok(kind)
 }
 
 /// What CRIU is to handle at a dump, whoever says so: where the configuration counts less than what
 /// the runtime asks for, the runtime has to ask for all of it.
-fn wishes(container: &Container, request: &CriuFlags) -> Result<DumpOptions, TaskError> {
+fn wishes(container: &Container, request: &CriuFlags) -> Result<DumpOptions, BoxError> {
     let bundle = Bundle::load(container.bundle.path())?;
-    let configured = UserConfig::load(bundle.user_criu_config()).map_err(AdoptError::from)?;
+    let configured = UserConfig::load(bundle.user_criu_config())?;
     let annotated = Policy::of(&bundle.annotations).options;
     Ok(options_of(request).or(&configured.options()).or(&annotated))
 }
@@ -129,9 +123,15 @@ pub(crate) async fn bring_back(
     image_dir: PathBuf,
     work_path: PathBuf,
 ) -> Result<Launched, TaskError> {
-    let kind = kind(container, &CriuFlags::default(), "restore").await?;
     let log = work_path.join(RESTORE_LOG);
     let logs = Logs::of(&shim.namespace, &container.id, log);
+    let failed = |source| TaskError::Engine {
+        what: "restore",
+        log: logs.keep(),
+        source,
+    };
+    let kind = kind(container, &CriuFlags::default()).await;
+    let kind = kind.map_err(|error| failed(Phase::Fit.failed(error)))?;
     let request = RestoreRequest {
         bundle: container.bundle.path().to_owned(),
         image_dir,
@@ -155,14 +155,10 @@ pub(crate) async fn bring_back(
         let launched = restorer.launched.into_inner();
         launched
             .unwrap_or_else(PoisonError::into_inner)
-            .ok_or_else(|| remap_engine::phase::Phase::Restore.failed("runc restored nothing"))
+            .ok_or_else(|| Phase::Restore.failed("runc restored nothing"))
     })
     .await;
-    result.map_err(|source| TaskError::Engine {
-        what: "restore",
-        log: logs.keep(),
-        source,
-    })
+    result.map_err(failed)
 }
 
 /// Does `work` of the engine's on a thread that may block.
@@ -176,7 +172,7 @@ pub(crate) async fn blocking<T: Send + 'static>(
     match task::spawn_blocking(move || span.in_scope(work)).await {
         Ok(result) => result,
         // Only a panic in the engine ends the thread early, and a release build aborts on it.
-        Err(error) => Err(remap_engine::phase::Phase::Prepare.failed(error)),
+        Err(error) => Err(Phase::Prepare.failed(error)),
     }
 }
 

@@ -10,15 +10,8 @@ use remap_engine::{
 use thiserror::Error;
 
 use crate::{
-    bundle::BundleError,
-    criu_log::KeptLog,
-    freezer::FreezeError,
-    io::IoError,
-    mounts::MountError,
-    options::OptionsError,
-    reaper::ReaperError,
-    runc::{KindError, RuncError},
-    status::Refused,
+    bundle::BundleError, criu_log::KeptLog, freezer::FreezeError, io::IoError, mounts::MountError,
+    options::OptionsError, reaper::ReaperError, runc::RuncError, status::Refused,
 };
 
 /// Why a request failed.
@@ -112,15 +105,6 @@ pub(crate) enum TaskError {
         /// What it says.
         #[source]
         source: RuncError,
-    },
-    /// The runtime is one that cannot do it.
-    #[error("{what} failed; nothing was touched")]
-    Kind {
-        /// Checkpoint or restore.
-        what: &'static str,
-        /// Why not.
-        #[source]
-        source: KindError,
     },
     /// A pause; the wording is the Go shim's.
     #[error("OCI runtime pause failed")]
@@ -221,10 +205,9 @@ impl TaskError {
             Self::Refused { refused, .. } if refused.status.is_under_way() => {
                 Code::FAILED_PRECONDITION
             }
-            Self::NotStarted { .. }
-            | Self::NotRunning { .. }
-            | Self::NotRolledBack(_)
-            | Self::Kind { .. } => Code::FAILED_PRECONDITION,
+            Self::NotStarted { .. } | Self::NotRunning { .. } | Self::NotRolledBack(_) => {
+                Code::FAILED_PRECONDITION
+            }
             Self::TooLarge { .. } => Code::RESOURCE_EXHAUSTED,
             Self::Signal { .. }
             | Self::Invalid { .. }
