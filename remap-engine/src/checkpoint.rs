@@ -5,7 +5,7 @@
 //!
 //! | phase | what it does | how a later failure undoes it | after a kill of this process |
 //! |---|---|---|---|
-//! | prepare | reads the bundle, makes the image directory and the meeting point with CRIU's script, waits for the [locks](crate::tmpfs_lock) of its tmpfs | [`ImageDir`](crate::image_dir::ImageDir) removes what was added | by its journal ([`Interrupted`]) |
+//! | prepare | reads the bundle, makes the image directory and the meeting point with CRIU's script, waits for the [locks](crate::tmpfs_lock) of its tmpfs, looks at [who has nothing there](crate::ownership::Bystanders) | [`ImageDir`](crate::image_dir::ImageDir) removes what was added | by its journal ([`Interrupted`]) |
 //! | freeze | stops the tasks | `Freeze` lets them run, if they ran | containerd ends the container |
 //! | scan | looks at what they hold | changes nothing | |
 //! | plan | decides, or refuses; opens the mounts; sees [who stands still beside](crate::together) | changes nothing | |
@@ -113,8 +113,9 @@ pub fn checkpoint(
     let hold = Phase::Prepare.run(|| Hold::prepare(&prepared.work.hold(), &request.script))?;
     let _locks = Phase::Prepare.run(|| prepared.lock())?;
     prepared.tasks.freshen_names();
+    let bystanders = prepared.bystanders();
     let freeze = Phase::Freeze.run(|| Freeze::new(dumper))?;
-    let scan = Phase::Scan.run(|| prepared.tasks.scan())?;
+    let scan = Phase::Scan.run(|| prepared.tasks.scan(&bystanders))?;
     let plan = Phase::Plan.run(|| prepared.plan(&scan))?;
     let links = Links::clear(&prepared.tasks, &plan, &prepared.work);
     let circle = Phase::Plan.run(|| prepared.circle(&plan))?;

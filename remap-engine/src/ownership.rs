@@ -4,6 +4,8 @@
 //! have it mounted is not to use it: the pause container of a Kubernetes pod has the pod's
 //! `/dev/shm` mounted and holds nothing open there.
 
+mod bystanders;
+mod cgroup;
 mod container;
 
 use std::collections::{BTreeSet, HashSet};
@@ -14,6 +16,10 @@ use serde::{Deserialize, Serialize};
 use crate::mountinfo::Device;
 use crate::parallel;
 use crate::process::{Process, UseKind, mapped_files};
+
+pub use self::bystanders::Bystanders;
+pub(crate) use self::cgroup::cgroup_path;
+pub use self::cgroup::same_cgroup;
 
 /// What of a file system counts.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -114,21 +120,27 @@ pub struct Others {
     pub inodes: BTreeSet<(u64, i32)>,
 }
 
-/// For each of `wanted`, the processes other than those in `except` that hold a file there.
+/// For each of `wanted`, the processes other than those in `except` that hold a file there. The
+/// `bystanders` are not looked at once more.
 ///
 /// Processes that end meanwhile are left out. A file that the kernel does not let root look at (on a
 /// FUSE of another user) is none on a tmpfs.
 ///
 /// # Errors
 /// `/proc` cannot be listed.
-pub fn other_users(wanted: &[Wanted], except: &HashSet<i32>) -> io::Result<Vec<Others>> {
+pub fn other_users(
+    wanted: &[Wanted],
+    except: &HashSet<i32>,
+    bystanders: &Bystanders,
+) -> io::Result<Vec<Others>> {
     let mut others = vec![Others::default(); wanted.len()];
     if wanted.is_empty() {
         return Ok(others);
     }
     let devices: HashSet<Device> = wanted.iter().map(|wanted| wanted.device).collect();
     let mut pids = all_pids()?;
-    pids.retain(|pid| !except.contains(pid));
+    let may_hold = bystanders.without(&devices);
+    pids.retain(|pid| !except.contains(pid) && may_hold(*pid));
     let by_process = parallel::map(&pids, |pid| {
         let Ok(process) = Process::pin(*pid) else {
             return Ok::<_, io::Error>(Vec::new());
@@ -236,37 +248,6 @@ fn other_user(process: &Process, held: &Held) -> OtherUser {
     }
 }
 
-/// The longest path in `/proc/PID/cgroup` (`ID:CONTROLLERS:PATH` lines, cgroups(7)): on hybrid
-/// systems some hierarchies show `/`.
-pub(crate) fn cgroup_path(text: &[u8]) -> String {
-    String::from_utf8_lossy(text)
-        .lines()
-        .filter_map(|line| line.splitn(3, ':').nth(2))
-        .max_by_key(|path| path.len())
-        .unwrap_or("/")
-        .to_owned()
-}
-
-/// Processes in the same control group as `init`: what `exec` put into the container beside
-/// init's own tree. Empty if the container has no control group of its own.
-///
-/// # Errors
-/// `/proc` cannot be listed, or `init` is gone.
-pub fn same_cgroup(init: &Process) -> io::Result<HashSet<i32>> {
-    let own = init.read("cgroup").map_err(|error| error.source)?;
-    let mut pids = HashSet::new();
-    if cgroup_path(&own) == "/" {
-        return Ok(pids);
-    }
-    for pid in all_pids()? {
-        let cgroup = Process::pin(pid).and_then(|process| process.read("cgroup"));
-        if cgroup.is_ok_and(|cgroup| cgroup == own) {
-            pids.insert(pid);
-        }
-    }
-    Ok(pids)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -302,7 +283,7 @@ mod tests {
             },
         ];
         let own = i32::try_from(std::process::id()).unwrap();
-        let others = other_users(&wanted, &HashSet::new()).unwrap();
+        let others = other_users(&wanted, &HashSet::new(), &Bystanders::default()).unwrap();
         assert!(
             others[0]
                 .users
@@ -311,7 +292,7 @@ mod tests {
         );
         assert!(others[0].inodes.contains(&(inode, own)));
         assert_eq!(others[1], Others::default());
-        let others = other_users(&wanted, &HashSet::from([own])).unwrap();
+        let others = other_users(&wanted, &HashSet::from([own]), &Bystanders::default()).unwrap();
         assert_eq!(others, [Others::default(), Others::default()]);
     }
 
@@ -327,7 +308,7 @@ mod tests {
             directories: false,
             own: HashSet::from([inodes[1]]),
         };
-        let others = other_users(&[wanted], &HashSet::new()).unwrap();
+        let others = other_users(&[wanted], &HashSet::new(), &Bystanders::default()).unwrap();
         let own = i32::try_from(std::process::id()).unwrap();
         let named = others[0].users.iter().find(|user| user.pid == own);
         assert!(named.unwrap().file.ends_with("/b"));
@@ -344,24 +325,13 @@ mod tests {
             directories,
             own: HashSet::new(),
         };
-        let others = other_users(&[wanted(false), wanted(true)], &HashSet::new()).unwrap();
+        let others = other_users(
+            &[wanted(false), wanted(true)],
+            &HashSet::new(),
+            &Bystanders::default(),
+        )
+        .unwrap();
         assert_eq!(others[0], Others::default());
         assert_eq!(others[1].users.len(), 1);
-    }
-
-    #[test]
-    fn the_longest_cgroup_path_counts() {
-        assert_eq!(
-            cgroup_path(b"2:cpu:/default/x\n1:name=systemd:/\n0::/\n"),
-            "/default/x"
-        );
-        assert_eq!(cgroup_path(b""), "/");
-    }
-
-    #[test]
-    fn own_cgroup_holds_own_process_unless_it_is_the_root() {
-        let own = Process::pin(i32::try_from(std::process::id()).unwrap()).unwrap();
-        let at_root = cgroup_path(&own.read("cgroup").unwrap()) == "/";
-        assert_eq!(same_cgroup(&own).unwrap().contains(&own.pid()), !at_root);
     }
 }

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::carry_limit;
 use crate::contents::{CarriedMounts, MeasuredMount};
 use crate::manifest::DumpOptions;
+use crate::ownership::Bystanders;
 use crate::phase::{BoxError, Phase, PhaseError};
 use crate::plan::{self, Refusal, RemapPlan};
 use crate::process::Process;
@@ -92,7 +93,7 @@ impl Preview {
     fn look(&self, tasks: Tasks) -> Result<RemapPlan, PhaseError> {
         let (bundle, init) = (&self.terms.bundle, self.init.pid());
         let scan = Phase::Scan.run(|| match tasks {
-            Tasks::Frozen => scan::scan(bundle, init),
+            Tasks::Frozen => scan::scan(bundle, init, &Bystanders::default()),
             Tasks::Running => scan::scan_running(bundle, init),
         })?;
         Ok(plan::plan(&scan))

@@ -22,7 +22,7 @@ use crate::bundle::Bundle;
 use crate::mountinfo::Device;
 use crate::mountmap::{HostMounts, Mount, MountClass, MountMap};
 use crate::obstacle::{self, Held, Obstacle};
-use crate::ownership::{self, Extent, Wanted};
+use crate::ownership::{self, Bystanders, Extent, Wanted};
 use crate::parallel;
 use crate::policy::Policy;
 use crate::process::{self, FileUse, Process, ProcessError};
@@ -136,17 +136,18 @@ pub enum ScanError {
     },
 }
 
-/// Looks at the container whose init is `init`, which with all its descendants is frozen.
+/// Looks at the container whose init is `init`, which with all its descendants is frozen. Of the
+/// other processes the `bystanders` were looked at before.
 ///
 /// # Errors
 /// See [`ScanError`]. The container is only read.
-pub fn scan(bundle: &Bundle, init: i32) -> Result<Scan, ScanError> {
+pub fn scan(bundle: &Bundle, init: i32, bystanders: &Bystanders) -> Result<Scan, ScanError> {
     let tree = process::process_tree(init)?;
-    look(bundle, &tree)
+    look(bundle, &tree, bystanders)
 }
 
 /// Looks at what the processes of `tree`, init first, hold, and around.
-fn look(bundle: &Bundle, tree: &[Process]) -> Result<Scan, ScanError> {
+fn look(bundle: &Bundle, tree: &[Process], bystanders: &Bystanders) -> Result<Scan, ScanError> {
     let system = |what| move |source| ScanError::System { what, source };
     let memfd_device = process::memfd_device().map_err(system("make a memfd"))?;
     let Some(root) = tree.first() else {
@@ -174,7 +175,8 @@ fn look(bundle: &Bundle, tree: &[Process]) -> Result<Scan, ScanError> {
     map.apply(&Policy::of(&bundle.annotations).overrides);
 
     let members: HashSet<i32> = tree.iter().map(Process::pid).collect();
-    let frozen = ownership::same_cgroup(root).map_err(system("list the container's processes"))?;
+    let frozen =
+        ownership::same_cgroup(root, &host).map_err(system("list the container's processes"))?;
     let exec_sessions = frozen.difference(&members).filter_map(|pid| {
         let process = Process::pin(*pid).ok()?;
         // One that has ended and waits to be reaped is nothing that could be lost.
@@ -202,7 +204,8 @@ fn look(bundle: &Bundle, tree: &[Process]) -> Result<Scan, ScanError> {
             Err(error) => return Err(error),
         }
     }
-    let others = ownership::other_users(&wanted, &container).map_err(system("list processes"))?;
+    let others = ownership::other_users(&wanted, &container, bystanders)
+        .map_err(system("list processes"))?;
     let mut held_by_others = HashMap::new();
     let moment = Moment::of(&bundle.path, root);
     let neighbours = if others.iter().any(|others| !others.users.is_empty()) {

@@ -8,6 +8,7 @@ use crate::criu::files;
 use crate::detour;
 use crate::ghosts::{GhostFile, Ghosts};
 use crate::linked::{self, LinkedFile};
+use crate::ownership::Bystanders;
 use crate::phase::{BoxError, Phase, PhaseError};
 use crate::plan::RemapPlan;
 use crate::process::Process;
@@ -25,12 +26,12 @@ pub struct FrozenTasks {
 }
 
 impl FrozenTasks {
-    /// Looks at the tasks; [`crate::plan::plan`] decides.
+    /// Looks at the tasks, and at others but the `bystanders`; [`crate::plan::plan`] decides.
     ///
     /// # Errors
     /// `/proc` cannot be read. Nothing is changed.
-    pub fn scan(&self) -> Result<Scan, ScanError> {
-        scan::scan(&self.bundle, self.init.pid())
+    pub fn scan(&self, bystanders: &Bystanders) -> Result<Scan, ScanError> {
+        scan::scan(&self.bundle, self.init.pid(), bystanders)
     }
 
     /// Finds the names of the files that go into the images by policy, before CRIU makes names of

@@ -1,5 +1,6 @@
 //! What happens before the tasks are frozen.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use super::{CheckpointRequest, Facts, FrozenTasks};
@@ -7,7 +8,9 @@ use crate::carry_limit;
 use crate::criu::config::UserConfig;
 use crate::image_dir::ImageDir;
 use crate::intent::Intent;
+use crate::mountinfo::Device;
 use crate::mountmap::{HostMounts, MountMap};
+use crate::ownership::{self, Bystanders};
 use crate::phase::BoxError;
 use crate::plan::{self, Refusal, RemapPlan};
 use crate::private;
@@ -82,12 +85,31 @@ impl Prepared {
     /// # Errors
     /// One is, for longer than this dump may take; or the mounts cannot be read.
     pub(super) fn lock(&self) -> Result<TmpfsLocks, BoxError> {
-        let FrozenTasks { bundle, init } = &self.tasks;
-        let map = MountMap::build(bundle, &init.mounts()?, &HostMounts::look()?, init);
-        let devices = map.carried().map(|mount| mount.device);
-        let holder = bundle.path.display().to_string();
+        let devices = self.devices(&HostMounts::look()?)?;
+        let holder = self.tasks.bundle.path.display().to_string();
         let limit = (self.limit, &time_limit::DUMP);
         Ok(TmpfsLocks::take(devices, &holder, limit)?)
+    }
+
+    /// Looks at the processes around the container before its own are frozen. If that fails, nobody
+    /// is left out of the scan.
+    pub(super) fn bystanders(&self) -> Bystanders {
+        let look = || -> Result<_, BoxError> {
+            let host = HostMounts::look()?;
+            let own = ownership::same_cgroup(&self.tasks.init, &host)?;
+            Ok(Bystanders::look(self.devices(&host)?, &own)?)
+        };
+        look().unwrap_or_else(|error| {
+            tracing::debug!(%error, "others were not looked at before the freeze");
+            Bystanders::default()
+        })
+    }
+
+    /// The file systems of which something may be carried.
+    fn devices(&self, host: &HostMounts) -> Result<HashSet<Device>, BoxError> {
+        let FrozenTasks { bundle, init } = &self.tasks;
+        let map = MountMap::build(bundle, &init.mounts()?, host, init);
+        Ok(map.carried().map(|mount| mount.device).collect())
     }
 
     /// The containers that stand still beside this one and share files with it.

@@ -67,6 +67,23 @@ impl HostMounts {
             .any(|mount| mount.fs_type.starts_with("cgroup"))
     }
 
+    /// The directory of the control group that `/proc/PID/cgroup` calls `path` in the hierarchy of
+    /// `controllers`, which are none in version 2 (cgroups(7)).
+    pub(crate) fn place_of_group(&self, controllers: &str, path: &Path) -> Option<PathBuf> {
+        let is_it = |mount: &&MountEntry| match controllers {
+            "" => mount.fs_type == "cgroup2",
+            _ => {
+                let options: Vec<&str> = mount.super_options.split(',').collect();
+                let mut controllers = controllers.split(',');
+                mount.fs_type == "cgroup" && controllers.all(|one| options.contains(&one))
+            }
+        };
+        self.0.iter().filter(is_it).find_map(|mount| {
+            let below = path.strip_prefix(&mount.root).ok()?;
+            Some(mount.mount_point.join(below))
+        })
+    }
+
     /// Whether that part belongs to a system: other file systems of the kernel are mounted on it, or
     /// the directory `own` is there, which is this engine's.
     pub(crate) fn is_a_systems(&self, device: Device, root: &Path, own: &Path) -> bool {
@@ -144,6 +161,31 @@ mod tests {
         assert!(!has("in", "9 8 0:99 / /m/in rw - tmpfs d rw"));
         assert!(!has("in", "9 8 0:26 /sub /m/in rw - tmpfs d rw"));
         assert!(!has("other", "9 8 0:26 / /m/other rw - tmpfs d rw"));
+    }
+
+    #[test]
+    fn a_control_group_has_its_place_in_the_mount_of_its_hierarchy() {
+        let text = b"1 0 0:1 / /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw\n\
+            2 0 0:2 /../other /elsewhere rw - cgroup cgroup rw,cpu,cpuacct\n\
+            3 0 0:2 / /sys/fs/cgroup/cpu,cpuacct rw - cgroup cgroup rw,cpu,cpuacct\n\
+            4 0 0:3 /a /sys/fs/cgroup/systemd rw - cgroup cgroup rw,name=systemd\n";
+        let host = HostMounts::new(mountinfo::parse(text).unwrap());
+        let place = |controllers, path: &str| {
+            let place = host.place_of_group(controllers, Path::new(path))?;
+            Some(place.to_str().unwrap().to_owned())
+        };
+        let expected = |path: &str| Some(path.to_owned());
+        assert_eq!(place("", "/x"), expected("/sys/fs/cgroup/unified/x"));
+        assert_eq!(
+            place("cpu,cpuacct", "/x/y"),
+            expected("/sys/fs/cgroup/cpu,cpuacct/x/y")
+        );
+        assert_eq!(
+            place("name=systemd", "/a/b"),
+            expected("/sys/fs/cgroup/systemd/b")
+        );
+        assert_eq!(place("name=systemd", "/b"), None);
+        assert_eq!(place("memory", "/x"), None);
     }
 
     #[test]

@@ -8,19 +8,30 @@ use crate::process::{FileUse, ProcessError, UseKind};
 /// The pid namespace that has all processes (`PROC_PID_INIT_INO` of linux/proc_ns.h).
 const FIRST_PID_NAMESPACE: &str = "pid:[4026531836]";
 
+/// So many descriptors at most are looked at one by one. With the list of all locks the kernel begins
+/// by waiting for every processor of the machine, some milliseconds (`locks_start` of fs/locks.c,
+/// `percpu_down_write`): a descriptor takes some microseconds.
+const FEW: usize = 200;
+
 /// CRIU reads the same lines, of every descriptor (`parse_fdinfo_pid_s`), and knows all kinds that
 /// flock(2), fcntl(2) and its leases make.
 pub(super) fn find(held: &Held, found: &mut Found) -> Result<(), ProcessError> {
-    // To look at each descriptor takes long, and most containers have no lock.
-    let all = std::fs::read("/proc/locks").unwrap_or_default();
-    let pids = held.pids();
-    if !owners(&all).any(|pid| pids.contains(&pid) || !lives(pid)) {
-        return Ok(());
-    }
-    let unlocked = Unlocked::of(held, &all);
+    let by_descriptor = |one: &FileUse| matches!(one.kind, UseKind::Fd(_)) && can_be_locked(one);
+    let descriptors = held.uses().filter(|(_, one)| by_descriptor(one));
+    let unlocked = if descriptors.take(FEW + 1).count() <= FEW {
+        Unlocked::default()
+    } else {
+        // Most containers have no lock.
+        let all = std::fs::read("/proc/locks").unwrap_or_default();
+        let pids = held.pids();
+        if !owners(&all).any(|pid| pids.contains(&pid) || !lives(pid)) {
+            return Ok(());
+        }
+        Unlocked::of(held, &all)
+    };
     let suspects = held
         .uses()
-        .filter(|(_, one)| can_be_locked(one) && !unlocked.has(one));
+        .filter(|(_, one)| by_descriptor(one) && !unlocked.has(one));
     for (process, one) in suspects {
         let UseKind::Fd(fd) = one.kind else {
             continue;

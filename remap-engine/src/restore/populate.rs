@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use crate::carry::{self, Beside, Mode, PopulateError, Populated};
 use crate::fit::Place;
 use crate::manifest::FileSystem;
-use crate::ownership::{self, Wanted};
+use crate::ownership::{self, Bystanders, Wanted};
 use crate::phase::BoxError;
 use crate::sockets;
 
@@ -33,7 +33,7 @@ pub(super) fn populate(
         directories: true,
         own: HashSet::new(),
     };
-    let others = ownership::other_users(&[wanted], &HashSet::new())?;
+    let others = ownership::other_users(&[wanted], &HashSet::new(), &Bystanders::default())?;
     let held = others.iter().flat_map(|others| &others.inodes);
     let held: HashSet<u64> = held.map(|(inode, _)| *inode).collect();
     let others = others.iter().flat_map(|others| &others.users);

@@ -7,7 +7,7 @@ use super::viewers::Viewers;
 use super::{DeletedNames, PATIENCE, Scan, ScanError, look};
 use crate::bundle::Bundle;
 use crate::mountmap::{HostMounts, MountClass};
-use crate::ownership::{OtherUser, cgroup_path};
+use crate::ownership::{Bystanders, OtherUser, cgroup_path};
 use crate::process::{self, Process};
 
 /// How often a look is taken anew because something vanished in the middle of it.
@@ -54,7 +54,7 @@ pub fn freshen_names(init: i32) -> Result<(), ScanError> {
 fn attempt_scan(bundle: &Bundle, init: &Process) -> Result<Scan, ScanError> {
     let mut tree = process::running_tree(init.pid())?;
     let mut scan = loop {
-        match look(bundle, &tree) {
+        match look(bundle, &tree, &Bystanders::default()) {
             // It is about to end, or starts another program: a look without it.
             Err(ScanError::Process(error)) if error.is_gone() && error.pid != init.pid() => {
                 tree.retain(|process| process.pid() != error.pid);

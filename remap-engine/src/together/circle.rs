@@ -11,7 +11,7 @@ use super::still::Stillness;
 use super::{Together, id_of};
 use crate::bundle::Bundle;
 use crate::mountinfo::Device;
-use crate::ownership::{self, Extent, Wanted};
+use crate::ownership::{self, Bystanders, Extent, Wanted};
 use crate::plan::RemapPlan;
 use crate::process::Process;
 
@@ -232,7 +232,7 @@ fn companions(bundle: &Bundle, plan: &RemapPlan) -> std::io::Result<Vec<Companio
             own: HashSet::new(),
         })
         .collect();
-    let others = ownership::other_users(&wanted, &HashSet::new())?;
+    let others = ownership::other_users(&wanted, &HashSet::new(), &Bystanders::default())?;
     let mut pids: HashMap<i32, Option<usize>> = HashMap::new();
     let mut companions = Vec::new();
     let owner = |pid: i32| {

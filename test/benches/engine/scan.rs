@@ -11,6 +11,7 @@ use nix::sched::{CloneFlags, unshare};
 use nix::sys::mman::{MapFlags, ProtFlags, mmap};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use remap_engine::bundle::Bundle;
+use remap_engine::ownership::Bystanders;
 use remap_engine::plan::plan;
 use remap_engine::scan::scan;
 use serde_json::json;
@@ -46,7 +47,7 @@ pub(crate) fn bench() -> Result<()> {
         let bundle = bundle(dir.path(), &container.mount)?;
         let pid = i32::try_from(container.child.id())?;
         let look = || -> Result<_> {
-            let scan = scan(&bundle, pid)?;
+            let scan = scan(&bundle, pid, &Bystanders::default())?;
             let plan = plan(&scan);
             Ok((scan, plan))
         };
@@ -60,7 +61,11 @@ pub(crate) fn bench() -> Result<()> {
         );
         drop((found, planned));
         let (kept, _) = memory::kept(look);
-        let scanned = least(ROUNDS, || scan(&bundle, pid).map(drop).map_err(Into::into))?;
+        let scanned = least(ROUNDS, || {
+            scan(&bundle, pid, &Bystanders::default())
+                .map(drop)
+                .map_err(Into::into)
+        })?;
         let whole = least(ROUNDS, || look().map(drop))?;
         let each = ms(whole.cpu) * 1e3 / uses as f64;
         println!(
