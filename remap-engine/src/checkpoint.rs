@@ -30,10 +30,12 @@ mod seal;
 
 use std::path::PathBuf;
 
+use crate::criu::stats::{self, Stats};
 use crate::hold::Hold;
 use crate::manifest::Ahead;
 use crate::phase::{BoxError, Phase, PhaseError};
-use crate::plan::RemapPlan;
+use crate::private;
+use crate::took::{Meter, Took};
 
 use self::freeze::Freeze;
 pub use self::frozen::{FrozenTasks, Saved};
@@ -53,6 +55,8 @@ pub struct CheckpointRequest {
     pub init_pid: i32,
     /// Where the images go; made with mode 0700 if it is missing.
     pub image_dir: PathBuf,
+    /// CRIU's working directory.
+    pub work_dir: PathBuf,
     /// Whether the container ends with the checkpoint.
     pub exit: bool,
     /// What the manifest records.
@@ -98,27 +102,25 @@ pub trait Dumper: Sync {
     fn abort(&self);
 }
 
-/// Takes a checkpoint.
+/// Takes a checkpoint, and says what it took.
 ///
 /// # Errors
 /// The phase that failed, and why. The container is in the state that it had, and nothing that the
 /// checkpoint made stays. With `exit`, once CRIU was told to end the tasks the checkpoint is
 /// complete on disk, and an error of CRIU or the runtime after that counts only if init still
 /// lives.
-pub fn checkpoint(
-    request: &CheckpointRequest,
-    dumper: &dyn Dumper,
-) -> Result<RemapPlan, PhaseError> {
-    let prepared = Phase::Prepare.run(|| Prepared::new(request))?;
-    let hold = Phase::Prepare.run(|| Hold::prepare(&prepared.work.hold(), &request.script))?;
-    let _locks = Phase::Prepare.run(|| prepared.lock())?;
-    prepared.tasks.freshen_names();
-    let bystanders = prepared.bystanders();
-    let freeze = Phase::Freeze.run(|| Freeze::new(dumper))?;
-    let scan = Phase::Scan.run(|| prepared.tasks.scan(&bystanders))?;
-    let plan = Phase::Plan.run(|| prepared.plan(&scan))?;
+pub fn checkpoint(request: &CheckpointRequest, dumper: &dyn Dumper) -> Result<Took, PhaseError> {
+    let meter = Meter::start();
+    let prepared = meter.run(Phase::Prepare, || Prepared::new(request))?;
+    let hold = || Hold::prepare(&prepared.work.hold(), &request.script);
+    let hold = meter.run(Phase::Prepare, hold)?;
+    let _locks = meter.run(Phase::Prepare, || prepared.lock())?;
+    let bystanders = meter.time(Phase::Prepare, || prepared.look_around());
+    let freeze = meter.run(Phase::Freeze, || Freeze::new(dumper, &meter))?;
+    let scan = meter.run(Phase::Scan, || prepared.tasks.scan(&bystanders))?;
+    let plan = meter.run(Phase::Plan, || prepared.plan(&scan))?;
     let links = Links::clear(&prepared.tasks, &plan, &prepared.work);
-    let circle = Phase::Plan.run(|| prepared.circle(&plan))?;
+    let circle = meter.run(Phase::Plan, || prepared.circle(&plan))?;
     let circle = circle.as_ref();
     let is_awaited = request.exit || !freeze.is_ours();
     let seal = Seal {
@@ -131,6 +133,7 @@ pub fn checkpoint(
             false => Ahead::default(),
         },
         is_awaited,
+        meter: &meter,
     };
     let held = held::dump(request, &prepared, hold, dumper, &seal).inspect_err(|_| {
         freeze.again();
@@ -140,19 +143,39 @@ pub fn checkpoint(
         }
     })?;
     drop(links);
+    keep_stats(request, &meter);
     if let Some(circle) = circle {
         circle.saved(request.exit && prepared.tasks.init.has_ended());
     }
     if request.exit && prepared.tasks.init.has_ended() {
         freeze.tasks_ended();
     } else {
-        Phase::Thaw.run(|| freeze.thaw())?;
+        meter.run(Phase::Thaw, || freeze.thaw())?;
     }
     if let Held::Captured(saved) = held {
         seal.put_on(&saved)?;
     }
     prepared.images.keep();
-    Ok(plan)
+    let took = meter.took();
+    tracing::info!(%took, "checkpointed");
+    Ok(took)
+}
+
+/// Takes CRIU's figures down, and puts them beside the images, where other tools look for them
+/// (checkpointctl). They are no part of what a restore needs.
+fn keep_stats(request: &CheckpointRequest, meter: &Meter) {
+    let path = request.work_dir.join(stats::DUMP);
+    let kept = request.image_dir.join(stats::DUMP);
+    let keep = || {
+        meter.criu_says(Stats::read(&path)?);
+        if !kept.exists() {
+            private::write(&kept, &std::fs::read(&path)?)?;
+        }
+        Ok::<_, std::io::Error>(())
+    };
+    if let Err(error) = keep() {
+        tracing::debug!(%error, "CRIU's figures are not kept");
+    }
 }
 
 #[cfg(test)]

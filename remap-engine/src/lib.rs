@@ -44,5 +44,6 @@ pub mod text;
 pub mod time_limit;
 pub mod tmpfs_lock;
 pub mod together;
+pub mod took;
 pub mod watchdog;
 pub mod workdir;

@@ -23,6 +23,7 @@ use crate::ghosts::GhostFile;
 use crate::mountinfo::Device;
 use crate::text::TextPath;
 use crate::together::Together;
+use crate::took::{Took, Volumes};
 
 pub(crate) use ahead::Ahead;
 pub use cpu::Cpu;
@@ -73,6 +74,9 @@ pub struct Manifest {
     /// Names that the images ask for and that a restore has to make, as nothing brings them.
     #[serde(default)]
     pub links: Vec<LinkedFile>,
+    /// What the checkpoint took until this was written: not to its end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub took: Option<Took>,
     /// The processor on which the tasks ran.
     pub cpu: Cpu,
     /// Every file of the directory by its name (escaped as by
@@ -192,6 +196,7 @@ impl Manifest {
             along: Vec::new(),
             ghosts: Vec::new(),
             links: Vec::new(),
+            took: None,
             cpu: Cpu::of_this_host()?,
             files: digest::directory(dir, ahead, |name| {
                 name != FILE_NAME && name != store::NEW_NAME && !WRITTEN_LATER.contains(&name)
@@ -199,6 +204,26 @@ impl Manifest {
         };
         manifest.check(dir)?;
         Ok(manifest)
+    }
+
+    /// How much there is. The memory of tasks, and of what they share, is in `pages-ID.img` (CRIU,
+    /// `imgset_template`).
+    #[must_use]
+    pub fn volumes(&self) -> Volumes {
+        // Mounts that show the same have one archive.
+        let archives = self.mounts.iter().map(|mount| (&mount.archive, mount));
+        let archives: BTreeMap<&String, &CarriedMount> = archives.collect();
+        let bytes = |prefix: &str| {
+            let files = self.files.iter();
+            let files = files.filter(|(name, _)| name.starts_with(prefix));
+            files.map(|(_, file)| file.size).sum()
+        };
+        Volumes {
+            carried_bytes: archives.values().map(|mount| mount.bytes).sum(),
+            carried_entries: archives.values().map(|mount| mount.entries).sum(),
+            memory_bytes: bytes("pages-"),
+            checkpoint_bytes: bytes(""),
+        }
     }
 
     /// Makes the checkpoint valid: puts the manifest in place (mode 0600), and syncs it

@@ -7,7 +7,7 @@ use std::fmt;
 pub type BoxError = Box<dyn Error + Send + Sync>;
 
 /// A step of a checkpoint or a restore.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Phase {
     /// Checkpoint: read the bundle and the configuration, make the image directory.
     Prepare,
@@ -40,6 +40,24 @@ pub enum Phase {
 }
 
 impl Phase {
+    /// All, in their order.
+    pub const ALL: [Self; 14] = [
+        Self::Prepare,
+        Self::Freeze,
+        Self::Scan,
+        Self::Plan,
+        Self::Dump,
+        Self::Capture,
+        Self::Reconcile,
+        Self::Seal,
+        Self::Thaw,
+        Self::Verify,
+        Self::Fit,
+        Self::Populate,
+        Self::Restore,
+        Self::Commit,
+    ];
+
     /// Runs one phase; its log lines and its error name it.
     ///
     /// # Errors

@@ -26,6 +26,7 @@ use std::path::PathBuf;
 
 use crate::bundle::Bundle;
 use crate::criu::config::ExternalMount;
+use crate::criu::stats::{self, Stats};
 use crate::fit::{self, Place};
 use crate::linked::Links;
 use crate::manifest::DumpOptions;
@@ -33,6 +34,7 @@ use crate::phase::{BoxError, Phase, PhaseError};
 use crate::relink::Relink;
 use crate::time_limit;
 use crate::tmpfs_lock::TmpfsLocks;
+use crate::took::{Meter, Took};
 use crate::workdir::WorkDir;
 
 use self::changes::Changes;
@@ -86,39 +88,52 @@ pub trait Restorer: Sync {
     fn discard(&self);
 }
 
-/// Restores a checkpoint. One that the stock shim made has no manifest and is handed to CRIU as it
+/// Restores a checkpoint, and says what it took. One that the stock shim made has no manifest and is handed to CRIU as it
 /// is.
 ///
 /// # Errors
 /// The phase that failed, and why. The mounts are as they were, and no task of the container is
 /// left; except if they cannot be put back, where the error says what is kept where.
-pub fn restore(request: &RestoreRequest, restorer: &dyn Restorer) -> Result<(), PhaseError> {
-    let bundle = Phase::Verify.run(|| Bundle::load(&request.bundle))?;
-    let checked = Phase::Verify.run(|| Checked::open(&request.image_dir))?;
+pub fn restore(request: &RestoreRequest, restorer: &dyn Restorer) -> Result<Took, PhaseError> {
+    let meter = Meter::start();
+    let bundle = meter.run(Phase::Verify, || Bundle::load(&request.bundle))?;
+    let checked = meter.run(Phase::Verify, || Checked::open(&request.image_dir))?;
     let work = WorkDir::of(&request.bundle);
-    let places = Phase::Fit.run(|| fit::fit(&bundle, checked.mounts()))?;
-    let mut along = Phase::Fit.run(|| fit::along(&bundle, checked.along()))?;
+    let places = meter.run(Phase::Fit, || fit::fit(&bundle, checked.mounts()))?;
+    let mut along = meter.run(Phase::Fit, || fit::along(&bundle, checked.along()))?;
     along.extend(request.external.iter().cloned());
-    let links = Phase::Fit.run(|| Links::fit(&bundle, checked.links()))?;
-    let _locks = Phase::Fit.run(|| lock(&bundle, &places))?;
-    let ghosts =
-        Phase::Fit.run(|| Relink::prepare(&bundle, checked.ghosts(), &work.relink_note()))?;
-    let companions = Phase::Fit.run(|| Companions::expect(&bundle, checked.together(), &places))?;
+    let links = meter.run(Phase::Fit, || Links::fit(&bundle, checked.links()))?;
+    let _locks = meter.run(Phase::Fit, || lock(&bundle, &places))?;
+    let ghosts = meter.run(Phase::Fit, || {
+        Relink::prepare(&bundle, checked.ghosts(), &work.relink_note())
+    })?;
+    let companions = meter.run(Phase::Fit, || {
+        Companions::expect(&bundle, checked.together(), &places)
+    })?;
     let mut changes = Changes::begin(work, ghosts);
-    let result = Phase::Populate
-        .run(|| changes.populate(request, &places, &companions))
-        .and_then(|()| Phase::Populate.run(|| changes.link(links)))
+    let populate = || changes.populate(request, &places, &companions);
+    let result = meter
+        .run(Phase::Populate, populate)
+        .and_then(|()| meter.run(Phase::Populate, || changes.link(links)))
         .and_then(|()| {
             let asked = (checked.options(), &along[..]);
-            Phase::Restore
-                .run(|| tasks::restore(request, &bundle, restorer, asked, &mut changes.ghosts))
+            let ghosts = &mut changes.ghosts;
+            let work = || tasks::restore(request, &bundle, restorer, asked, ghosts);
+            meter.run(Phase::Restore, work)
         });
     if let Err(error) = result {
         return Err(changes.rollback(error));
     }
     companions.stay();
-    changes.commit();
-    Ok(())
+    meter.time(Phase::Commit, || changes.commit());
+    meter.weigh(checked.volumes());
+    match Stats::read(&request.work_dir.join(stats::RESTORE)) {
+        Ok(stats) => meter.criu_says(stats),
+        Err(error) => tracing::debug!(%error, "CRIU's figures are not kept"),
+    }
+    let took = meter.took();
+    tracing::info!(%took, "restored");
+    Ok(took)
 }
 
 /// Waits until no other dump or restore is under way on a tmpfs that gets contents.

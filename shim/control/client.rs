@@ -9,8 +9,8 @@ use prost::Message;
 use tokio::net::UnixStream;
 use tokio::time;
 
-use crate::message::{PlanRequest, PlanResponse};
-use crate::{PLAN, SERVICE};
+use crate::message::{MetricsRequest, MetricsResponse, PlanRequest, PlanResponse};
+use crate::{METRICS, PLAN, SERVICE};
 
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
@@ -57,6 +57,20 @@ pub async fn plan(
     limit: Duration,
 ) -> Result<Vec<u8>, CallError> {
     let answer: PlanResponse = call(socket, PLAN, request, limit).await?;
+    Ok(answer.document)
+}
+
+/// Asks the shim at `socket` what the last operations on a container took; the answer is the JSON
+/// document.
+///
+/// # Errors
+/// See [`CallError`].
+pub async fn metrics(
+    socket: &Path,
+    request: &MetricsRequest,
+    limit: Duration,
+) -> Result<Vec<u8>, CallError> {
+    let answer: MetricsResponse = call(socket, METRICS, request, limit).await?;
     Ok(answer.document)
 }
 

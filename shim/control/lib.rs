@@ -13,6 +13,7 @@
 
 pub mod client;
 pub mod document;
+pub mod measured;
 pub mod message;
 pub mod view;
 
@@ -22,6 +23,10 @@ pub const SERVICE: &str = "io.remap.control.v1.Control";
 /// The method that says what a checkpoint would do: a [`message::PlanRequest`] is answered by a
 /// [`message::PlanResponse`].
 pub const PLAN: &str = "Plan";
+
+/// The method that says what the last operations took: a [`message::MetricsRequest`] is answered by a
+/// [`message::MetricsResponse`].
+pub const METRICS: &str = "Metrics";
 
 /// The JSON Schema of the document in a [`message::PlanResponse`], but for the plan in it, which
 /// has a schema of its own.

@@ -39,6 +39,22 @@ pub struct PlanResponse {
     pub document: Vec<u8>,
 }
 
+/// A request for what the last operations on a container took.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub struct MetricsRequest {
+    /// The container.
+    #[prost(string, tag = "1")]
+    pub id: String,
+}
+
+/// What they took.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub struct MetricsResponse {
+    /// A [`crate::measured::Measured`], as JSON.
+    #[prost(bytes = "vec", tag = "1")]
+    pub document: Vec<u8>,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -61,6 +77,12 @@ mod tests {
         let bytes = b"\x0a\x01c\x10\x01\x20\x01\x30\x01\x38\x01";
         assert_eq!(request().encode_to_vec(), bytes);
         let response = PlanResponse {
+            document: b"{}".to_vec(),
+        };
+        assert_eq!(response.encode_to_vec(), b"\x0a\x02{}");
+        let request = MetricsRequest { id: "c".into() };
+        assert_eq!(request.encode_to_vec(), b"\x0a\x01c");
+        let response = MetricsResponse {
             document: b"{}".to_vec(),
         };
         assert_eq!(response.encode_to_vec(), b"\x0a\x02{}");

@@ -19,6 +19,7 @@ pub(crate) struct Args {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     Plan(Plan),
+    Metrics(Metrics),
 }
 
 /// Says what a checkpoint of a container would do, and what would forbid it.
@@ -32,20 +33,8 @@ pub(crate) struct Plan {
     #[arg(value_parser = id)]
     pub(crate) id: Option<String>,
 
-    /// containerd's namespace
-    #[arg(
-        short,
-        long,
-        value_name = "NS",
-        default_value = "default",
-        env = "CONTAINERD_NAMESPACE",
-        value_parser = id
-    )]
-    pub(crate) namespace: String,
-
-    /// containerd's state directory, if its configuration has another
-    #[arg(long, value_name = "DIR", default_value = "/run/containerd")]
-    pub(crate) state: PathBuf,
+    #[command(flatten)]
+    pub(crate) shim: Shim,
 
     /// Print a JSON document instead of a table
     #[arg(long)]
@@ -58,15 +47,6 @@ pub(crate) struct Plan {
     /// Freeze the container while it is looked at, a fraction of a second as a rule; then it runs on
     #[arg(long)]
     pub(crate) freeze: bool,
-
-    /// How long to wait for the shim's answer
-    #[arg(
-        long,
-        value_name = "SECONDS",
-        default_value = "60",
-        value_parser = clap::value_parser!(u64).range(1..)
-    )]
-    timeout: u64,
 
     /// Plan a checkpoint that ends the container
     #[arg(long, help_heading = ASKED)]
@@ -93,6 +73,67 @@ pub(crate) struct Plan {
     no_file_locks: bool,
 }
 
+/// Says how long the last checkpoint of a container took, and the restore that it comes from, and how
+/// much there was.
+///
+/// The sums of all containers on this host are in /run/containerd-shim-remap-metrics/remap.prom, for
+/// the textfile collector of Prometheus' node_exporter.
+#[derive(Debug, clap::Args)]
+#[command(after_help = METRICS_EXIT_CODES)]
+pub(crate) struct Metrics {
+    /// The container
+    #[arg(value_parser = id)]
+    pub(crate) id: String,
+
+    #[command(flatten)]
+    pub(crate) shim: Shim,
+
+    /// Print a JSON document instead of a table
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Which shim is asked.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Shim {
+    /// containerd's namespace
+    #[arg(
+        short,
+        long,
+        value_name = "NS",
+        default_value = "default",
+        env = "CONTAINERD_NAMESPACE",
+        value_parser = id
+    )]
+    pub(crate) namespace: String,
+
+    /// containerd's state directory, if its configuration has another
+    #[arg(long, value_name = "DIR", default_value = "/run/containerd")]
+    pub(crate) state: PathBuf,
+
+    /// How long to wait for the shim's answer
+    #[arg(
+        long,
+        value_name = "SECONDS",
+        default_value = "60",
+        value_parser = clap::value_parser!(u64).range(1..)
+    )]
+    timeout: u64,
+}
+
+impl Shim {
+    /// How long to wait.
+    pub(crate) fn timeout(&self) -> Duration {
+        Duration::from_secs(self.timeout)
+    }
+}
+
+const METRICS_EXIT_CODES: &str = "\
+Exit codes:
+  0  it is printed
+  2  the command line is wrong
+  3  there is no answer: no such container, not run by this shim, no permission, ...";
+
 /// What the options of the checkpoint stand under.
 const ASKED: &str = "The checkpoint that is planned (the container's annotations and your CRIU \
                      configuration come on top)";
@@ -117,11 +158,6 @@ impl Plan {
             file_locks: !self.no_file_locks,
         }
     }
-
-    /// How long to wait.
-    pub(crate) fn timeout(&self) -> Duration {
-        Duration::from_secs(self.timeout)
-    }
 }
 
 /// An id or a namespace. It becomes part of a path; containerd allows letters, digits and `-_.`
@@ -143,8 +179,10 @@ mod tests {
     use clap::{CommandFactory, error::ErrorKind};
 
     fn parse(line: &str) -> Result<Plan, clap::Error> {
-        let Command::Plan(plan) = Args::try_parse_from(line.split(' '))?.command;
-        Ok(plan)
+        match Args::try_parse_from(line.split(' '))?.command {
+            Command::Plan(plan) => Ok(plan),
+            Command::Metrics(_) => panic!("{line}"),
+        }
     }
 
     fn request(line: &str) -> PlanRequest {
@@ -160,8 +198,8 @@ mod tests {
     fn by_default_it_is_what_ctr_asks_for() {
         let plan = parse("remapctl plan c").unwrap();
         assert_eq!(plan.id.as_deref(), Some("c"));
-        assert_eq!(plan.state, PathBuf::from("/run/containerd"));
-        assert_eq!(plan.timeout(), Duration::from_secs(60));
+        assert_eq!(plan.shim.state, PathBuf::from("/run/containerd"));
+        assert_eq!(plan.shim.timeout(), Duration::from_secs(60));
         let expected = PlanRequest {
             id: "c".into(),
             file_locks: true,
@@ -183,7 +221,7 @@ mod tests {
             file_locks: false,
         };
         assert_eq!(request(line), expected);
-        assert_eq!(parse(line).unwrap().namespace, "x");
+        assert_eq!(parse(line).unwrap().shim.namespace, "x");
         assert!(!request("remapctl plan --file-locks --no-file-locks c").file_locks);
         assert!(request("remapctl plan --no-file-locks --file-locks c").file_locks);
     }
@@ -199,6 +237,9 @@ mod tests {
             "remapctl plan --schema c",
             "remapctl plan --timeout 0 c",
             "remapctl plan -n a/b c",
+            "remapctl metrics",
+            "remapctl metrics a b",
+            "remapctl metrics --freeze c",
             "remapctl dance",
         ] {
             assert_eq!(parse(line).unwrap_err().exit_code(), 2, "{line}");

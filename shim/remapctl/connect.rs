@@ -8,8 +8,11 @@ use std::io::{self, ErrorKind};
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
+use anyhow::Context;
 use remap_control::client::CallError;
 use remap_engine::workdir::WorkDir;
+
+use crate::args::Shim;
 
 /// The directory of tasks in containerd's state directory.
 const TASKS: &str = "io.containerd.runtime.v2.task";
@@ -19,16 +22,16 @@ const SCHEME: &[u8] = b"unix://";
 
 /// A task and its shim.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Found {
+struct Found {
     /// Its bundle.
     bundle: PathBuf,
     /// The shim's socket.
-    pub(crate) socket: PathBuf,
+    socket: PathBuf,
 }
 
 /// Why there is no answer, with what to do.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum ConnectError {
+enum ConnectError {
     /// No such task.
     #[error("there is no container {id} with a task in the namespace {namespace}; {}", hint(.here, .elsewhere))]
     NoTask {
@@ -113,7 +116,7 @@ fn hint(here: &[String], elsewhere: &[String]) -> String {
 ///
 /// # Errors
 /// There is none, or it cannot be told.
-pub(crate) fn find(state: &Path, namespace: &str, id: &str) -> Result<Found, ConnectError> {
+fn find(state: &Path, namespace: &str, id: &str) -> Result<Found, ConnectError> {
     let tasks = state.join(TASKS);
     let bundle = tasks.join(namespace).join(id);
     let address = bundle.join("address");
@@ -175,8 +178,26 @@ fn unreadable(path: &Path, source: io::Error) -> ConnectError {
     }
 }
 
+/// Asks the shim of the container `id`; `call` gets its socket.
+///
+/// # Errors
+/// There is none, or no answer.
+pub(crate) fn ask<T>(
+    shim: &Shim,
+    id: &str,
+    call: impl AsyncFnOnce(&Path) -> Result<T, CallError>,
+) -> anyhow::Result<T> {
+    let found = find(&shim.state, &shim.namespace, id)?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("cannot start the async runtime")?;
+    let answer = runtime.block_on(call(&found.socket));
+    Ok(answer.map_err(|error| explain(error, &found, id))?)
+}
+
 /// Says of a call that failed what it means for the container.
-pub(crate) fn explain(error: CallError, found: &Found, id: &str) -> ConnectError {
+fn explain(error: CallError, found: &Found, id: &str) -> ConnectError {
     let id = id.to_owned();
     match error {
         // Our shim makes this directory when it creates a container.

@@ -1,7 +1,8 @@
-//! `remapctl`: asks the shim of a container what it would do.
+//! `remapctl`: asks the shim of a container what it would do, and what it did.
 
 mod args;
 mod connect;
+mod metrics;
 mod plan;
 mod table;
 mod text;
@@ -21,6 +22,7 @@ fn main() -> ExitCode {
     let Args { command } = Args::parse();
     let result = match command {
         Command::Plan(args) => plan::run(&args),
+        Command::Metrics(args) => metrics::run(&args),
     };
     result.unwrap_or_else(|error| {
         eprintln!("remapctl: {}", text::printable(&report(error.as_ref())));

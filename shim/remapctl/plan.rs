@@ -1,6 +1,6 @@
 //! `remapctl plan`.
 
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, IsTerminal};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
@@ -9,6 +9,7 @@ use remap_control::view::Forecast;
 use remap_control::{client, plan_schema};
 
 use crate::args::Plan;
+use crate::text::print;
 use crate::{connect, table};
 
 /// A table's width where there is no terminal.
@@ -50,14 +51,10 @@ fn exit_code(verdict: Verdict) -> u8 {
 }
 
 fn ask(args: &Plan, id: &str) -> Result<Vec<u8>> {
-    let found = connect::find(&args.state, &args.namespace, id)?;
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .context("cannot start the async runtime")?;
     let request = args.request(id);
-    let answer = runtime.block_on(client::plan(&found.socket, &request, args.timeout()));
-    Ok(answer.map_err(|error| connect::explain(error, &found, id))?)
+    connect::ask(&args.shim, id, async |socket| {
+        client::plan(socket, &request, args.shim.timeout()).await
+    })
 }
 
 fn width() -> usize {
@@ -67,18 +64,6 @@ fn width() -> usize {
         .then(|| rustix::termios::tcgetwinsize(&stdout).ok())
         .flatten();
     size.map_or(WIDTH, |size| usize::from(size.ws_col).clamp(60, 160))
-}
-
-fn print(text: &[u8]) -> Result<()> {
-    let mut stdout = io::stdout().lock();
-    let written = stdout.write_all(text).and_then(|()| stdout.flush());
-    match written {
-        // `| head` has read enough.
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            Err(error).context("cannot print the answer")
-        }
-        _ => Ok(()),
-    }
 }
 
 #[cfg(test)]

@@ -1,5 +1,9 @@
 //! Text for a terminal.
 
+use std::io::{self, Write};
+
+use anyhow::{Context, Result};
+
 /// The text without characters that would do something to a terminal: a file's name can hold any.
 pub(crate) fn printable(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
@@ -60,6 +64,22 @@ pub(crate) fn wrapped(first: &str, text: &str, width: usize) -> String {
     }
     out.push('\n');
     out
+}
+
+/// Prints to standard output.
+///
+/// # Errors
+/// It cannot be written to; that nobody reads it any more is no error.
+pub(crate) fn print(text: &[u8]) -> Result<()> {
+    let mut stdout = io::stdout().lock();
+    let written = stdout.write_all(text).and_then(|()| stdout.flush());
+    match written {
+        // `| head` has read enough.
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(error).context("cannot print the answer")
+        }
+        _ => Ok(()),
+    }
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ use std::{
     time::Duration,
 };
 
+use remap_engine::took::Took;
 use serde_json::Value;
 
 use crate::{
@@ -57,10 +58,21 @@ pub(crate) struct Container {
     pub(crate) machine: Machine,
     /// Where its cgroup was when it began to run.
     pub(crate) first_cgroup: OnceLock<Cgroup>,
+    /// What its last checkpoint and its restore took.
+    pub(crate) took_last: Mutex<TookLast>,
     /// Its init.
     pub(crate) init: Process,
     /// Its other processes.
     pub(crate) execs: Mutex<HashMap<String, Arc<Exec>>>,
+}
+
+/// What the last operations on a container took.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct TookLast {
+    /// Its last checkpoint.
+    pub(crate) checkpoint: Option<Took>,
+    /// The restore that made it.
+    pub(crate) restore: Option<Took>,
 }
 
 /// A process that was added to a container.
@@ -92,6 +104,13 @@ impl Target {
 }
 
 impl Container {
+    /// What its last operations took.
+    pub(crate) fn took_last(&self) -> MutexGuard<'_, TookLast> {
+        self.took_last
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// The process that a request means; its `exec_id` is empty for the init.
     ///
     /// # Errors

@@ -2,6 +2,7 @@
 //! Names and messages are those of [`remap_control`].
 
 mod encode;
+mod metrics;
 mod plan;
 
 use std::{collections::HashMap, sync::Arc};
@@ -13,8 +14,8 @@ use containerd_shim_protos::ttrpc::{
 };
 use prost::Message;
 use remap_control::{
-    PLAN, SERVICE,
-    message::{PlanRequest, PlanResponse},
+    METRICS, PLAN, SERVICE,
+    message::{MetricsRequest, MetricsResponse, PlanRequest, PlanResponse},
 };
 
 use crate::{shim::Shim, task::whole};
@@ -22,8 +23,9 @@ use crate::{shim::Shim, task::whole};
 /// The service under its name.
 pub(crate) fn service(shim: &Arc<Shim>) -> (String, Service) {
     let plan: Box<dyn MethodHandler + Send + Sync> = Box::new(Plan(Arc::clone(shim)));
+    let metrics: Box<dyn MethodHandler + Send + Sync> = Box::new(Metrics(Arc::clone(shim)));
     let service = Service {
-        methods: HashMap::from([(PLAN.to_owned(), plan)]),
+        methods: HashMap::from([(PLAN.to_owned(), plan), (METRICS.to_owned(), metrics)]),
         streams: HashMap::new(),
     };
     (SERVICE.to_owned(), service)
@@ -40,6 +42,20 @@ impl MethodHandler for Plan {
             // To its end, whatever becomes of the client: the container may be frozen meanwhile.
             let document = whole(plan::plan(shim, request)).await?;
             Ok(PlanResponse { document })
+        })
+        .await)
+    }
+}
+
+/// The method that says what the last operations took.
+struct Metrics(Arc<Shim>);
+
+#[async_trait]
+impl MethodHandler for Metrics {
+    async fn handler(&self, _: TtrpcContext, request: Request) -> ttrpc::Result<Response> {
+        Ok(answer(&request, |request: MetricsRequest| async move {
+            let document = metrics::metrics(&self.0, &request).map_err(Error::from)?;
+            Ok(MetricsResponse { document })
         })
         .await)
     }

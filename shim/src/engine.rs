@@ -14,11 +14,13 @@ use std::{
 use remap_engine::{
     bundle::Bundle,
     checkpoint::{CheckpointRequest, Dumper, Facts, checkpoint},
-    criu::config::UserConfig,
+    criu::{config::UserConfig, stats},
     manifest::DumpOptions,
     phase::{BoxError, Phase, PhaseError},
     policy::Policy,
+    private,
     restore::{RestoreRequest, Restorer, restore},
+    took::Took,
 };
 use tokio::{runtime::Handle, task};
 use tracing::Span;
@@ -29,6 +31,7 @@ use crate::{
     error::TaskError,
     freezer,
     launch::{LaunchError, Launched},
+    metrics::{self, Operation},
     runc::{self, Call, CheckpointArgs, CriuFlags, Kind, RestoreArgs, RuncStatus},
     shim::Shim,
     status::Status,
@@ -75,6 +78,7 @@ pub(crate) async fn dump(
         bundle: container.bundle.path().to_owned(),
         init_pid: i32::try_from(container.init.pid()).unwrap_or_default(),
         image_dir: args.image_path.clone(),
+        work_dir: args.work_path.clone(),
         exit: !args.leave_running,
         facts: Facts {
             options: options_of(&args.criu),
@@ -90,8 +94,9 @@ pub(crate) async fn dump(
         dumping: AtomicU32::new(0),
     };
     let span = tracing::info_span!("checkpoint", id = container.id);
-    let result = blocking(span, move || checkpoint(&request, &dumper).map(drop)).await;
-    result.map_err(failed)
+    let result = blocking(span, move || checkpoint(&request, &dumper)).await;
+    account(shim, container, Operation::Checkpoint, result.as_ref()).await;
+    result.map(drop).map_err(failed)
 }
 
 /// Which program the container's runtime is, one that can have CRIU handle `flags`.
@@ -151,14 +156,46 @@ pub(crate) async fn bring_back(
     };
     let span = tracing::info_span!("restore", id = container.id);
     let result = blocking(span, move || {
-        restore(&request, &restorer)?;
+        let took = restore(&request, &restorer)?;
         let launched = restorer.launched.into_inner();
-        launched
+        let launched = launched
             .unwrap_or_else(PoisonError::into_inner)
-            .ok_or_else(|| Phase::Restore.failed("runc restored nothing"))
+            .ok_or_else(|| Phase::Restore.failed("runc restored nothing"))?;
+        Ok((launched, took))
     })
     .await;
-    result.map_err(failed)
+    let outcome = result.as_ref().map(|(_, took)| took);
+    account(shim, container, Operation::Restore, outcome).await;
+    result.map(|(launched, _)| launched).map_err(failed)
+}
+
+/// Takes down what an operation took, for whoever asks, and adds it to the figures of the host.
+async fn account(
+    shim: &Shim,
+    container: &Container,
+    operation: Operation,
+    outcome: Result<&Took, &PhaseError>,
+) {
+    let outcome = outcome.cloned().map_err(|error| error.phase);
+    if let Ok(took) = &outcome {
+        let mut took_last = container.took_last();
+        let last = match operation {
+            Operation::Checkpoint => &mut took_last.checkpoint,
+            Operation::Restore => &mut took_last.restore,
+        };
+        *last = Some(took.clone());
+    }
+    let namespace = shim.namespace.clone();
+    let account = move || {
+        metrics::account(
+            &namespace,
+            operation,
+            outcome.as_ref().map_err(|phase| *phase),
+        );
+    };
+    if let Err(error) = task::spawn_blocking(account).await {
+        tracing::warn!(%error, "the host's figures are not up to date");
+    }
 }
 
 /// Does `work` of the engine's on a thread that may block.
@@ -243,7 +280,7 @@ impl Dumper for RuncDumper {
     }
 
     fn dump(&self) -> Result<(), BoxError> {
-        make_work_dir(&self.args.work_path, DUMP_LOG)?;
+        make_work_dir(&self.args.work_path, DUMP_LOG, stats::DUMP)?;
         let call = Call::Checkpoint(self.args.clone());
         let running = self.container.runc.start(&call)?;
         self.dumping.store(running.pid(), Ordering::SeqCst);
@@ -264,16 +301,17 @@ impl Dumper for RuncDumper {
 }
 
 /// Makes CRIU's working directory, with the log: where that cannot be written CRIU fails, and there
-/// would be no log to say so.
-fn make_work_dir(path: &Path, log: &str) -> Result<(), BoxError> {
+/// would be no log to say so. Figures of an earlier operation go.
+fn make_work_dir(path: &Path, log: &str, stats: &str) -> Result<(), BoxError> {
     let cannot = |what: &Path| {
         let what = what.display().to_string();
         move |source| format!("cannot make {what}: {source}")
     };
-    remap_engine::private::create_dir(path).map_err(cannot(path))?;
-    let log = path.join(log);
-    remap_engine::private::remove_if_exists(&log).map_err(cannot(&log))?;
-    remap_engine::private::create_file(&log).map_err(cannot(&log))?;
+    private::create_dir(path).map_err(cannot(path))?;
+    let (log, stats) = (path.join(log), path.join(stats));
+    private::remove_if_exists(&stats).map_err(cannot(&stats))?;
+    private::remove_if_exists(&log).map_err(cannot(&log))?;
+    private::create_file(&log).map_err(cannot(&log))?;
     Ok(())
 }
 
@@ -305,7 +343,7 @@ impl Restorer for RuncRestorer {
     fn restore(&self, options: Option<&DumpOptions>) -> Result<(), BoxError> {
         let criu = options.map(flags_of).unwrap_or_default();
         self.container.runc.check(self.kind, &criu)?;
-        make_work_dir(&self.work_path, RESTORE_LOG)?;
+        make_work_dir(&self.work_path, RESTORE_LOG, stats::RESTORE)?;
         let mut launch = create::launch_init(&self.shim, &self.container);
         launch.running = Some(&self.restoring);
         let launch = launch.run(&self.shim.reaper, |console| {

@@ -19,6 +19,7 @@ mod info;
 mod io;
 mod launch;
 mod log;
+mod metrics;
 mod mounts;
 mod oom;
 mod options;

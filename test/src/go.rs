@@ -19,6 +19,8 @@ pub enum GoProgram {
     Runc14,
     /// The stock shim of containerd 2.3, the first with a `BootstrapParams` at standard input.
     Shim23,
+    /// Prometheus' exporter of a machine's figures.
+    NodeExporter,
 }
 
 impl GoProgram {
@@ -26,12 +28,13 @@ impl GoProgram {
         match self {
             Self::Runc12 | Self::Runc14 => "github.com/opencontainers/runc",
             Self::Shim23 => "github.com/containerd/containerd/v2",
+            Self::NodeExporter => "github.com/prometheus/node_exporter",
         }
     }
 
     fn package(self) -> &'static str {
         match self {
-            Self::Runc12 | Self::Runc14 => self.module(),
+            Self::Runc12 | Self::Runc14 | Self::NodeExporter => self.module(),
             Self::Shim23 => "github.com/containerd/containerd/v2/cmd/containerd-shim-runc-v2",
         }
     }
@@ -43,6 +46,7 @@ impl GoProgram {
             Self::Runc12 => "1.2.8",
             Self::Runc14 => "1.4.4",
             Self::Shim23 => "2.3.4",
+            Self::NodeExporter => "1.12.1",
         }
     }
 

@@ -1,18 +1,26 @@
 //! Keeps the tasks frozen, and puts them back into the state that they had.
 
+use std::time::Instant;
+
 use super::Dumper;
 use crate::phase::BoxError;
+use crate::took::Meter;
 
 /// Tasks that are frozen; dropping it lets them run again if they ran before.
 pub(super) struct Freeze<'d> {
     dumper: &'d dyn Dumper,
+    meter: &'d Meter,
     ran: bool,
 }
 
 impl<'d> Freeze<'d> {
-    pub(super) fn new(dumper: &'d dyn Dumper) -> Result<Self, BoxError> {
+    pub(super) fn new(dumper: &'d dyn Dumper, meter: &'d Meter) -> Result<Self, BoxError> {
+        let froze = Instant::now();
         let ran = dumper.freeze()?;
-        Ok(Self { dumper, ran })
+        if ran {
+            meter.stand_still(froze);
+        }
+        Ok(Self { dumper, meter, ran })
     }
 
     /// Whether they run again as soon as all is saved.
@@ -33,11 +41,14 @@ impl<'d> Freeze<'d> {
 
     pub(super) fn thaw(mut self) -> Result<(), BoxError> {
         let ran = std::mem::take(&mut self.ran);
-        if ran { self.dumper.thaw() } else { Ok(()) }
+        let thawed = if ran { self.dumper.thaw() } else { Ok(()) };
+        self.meter.go_on();
+        thawed
     }
 
     pub(super) fn tasks_ended(mut self) {
         self.ran = false;
+        self.meter.go_on();
     }
 }
 

@@ -3,7 +3,7 @@
 use std::os::fd::AsFd;
 use std::path::PathBuf;
 use std::sync::{Mutex, OnceLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::frozen::Contents;
 use super::prepare::Prepared;
@@ -14,6 +14,7 @@ use crate::criu::running;
 use crate::hold::{Hold, Verdict};
 use crate::phase::{BoxError, Phase, PhaseError};
 use crate::plan::RemapPlan;
+use crate::took::Meter;
 use crate::{time_limit, watchdog};
 
 #[derive(Debug, thiserror::Error)]
@@ -34,8 +35,9 @@ pub(super) fn dump(
 ) -> Result<Held, PhaseError> {
     let tasks = &prepared.tasks;
     let plan = seal.plan;
-    let mounts = tasks.open(plan)?;
-    let ghosts = tasks.ghosts(plan)?;
+    let meter = seal.meter;
+    let mounts = meter.time(Phase::Plan, || tasks.open(plan))?;
+    let ghosts = meter.time(Phase::Plan, || tasks.ghosts(plan))?;
     let contents = Contents {
         tasks,
         plan,
@@ -50,7 +52,7 @@ pub(super) fn dump(
     let held = OnceLock::new();
     let (ends, sealed) = std::thread::scope(|scope| {
         let mut sealing = None;
-        let ends = run(request, dumper, limit, hold, || {
+        let ends = run(request, dumper, limit, hold, meter, || {
             let held = held.get_or_init(|| while_held(request, &contents, seal));
             if let (Ok(Held::Captured(saved)), true) = (held, seal.is_awaited) {
                 let thread = std::thread::Builder::new();
@@ -108,11 +110,14 @@ fn run(
     dumper: &dyn Dumper,
     limit: Option<Duration>,
     hold: Hold,
+    meter: &Meter,
     held: impl FnOnce() -> Verdict,
 ) -> Result<Ends, PhaseError> {
     let images = &request.image_dir;
     let (ended, end) = Phase::Dump.run(watchdog::end_signal)?;
     let deciding = Mutex::new(());
+    // The dump is what is done while CRIU is not held.
+    let mut begun = Instant::now();
     std::thread::scope(|scope| {
         let watch = scope.spawn(|| {
             let abort = || dumper.abort();
@@ -138,12 +143,19 @@ fn run(
         let served = hold.serve(ended.as_fd(), |_| {
             let _deciding = deciding.lock();
             // A dump has one stage in which it is held.
-            held.take().map_or(Verdict::Veto, |held| held())
+            let Some(held) = held.take() else {
+                return Verdict::Veto;
+            };
+            meter.add(Phase::Dump, begun.elapsed());
+            let verdict = held();
+            begun = Instant::now();
+            verdict
         });
         // Whoever still asks gets no answer, which is a veto: the dump ends even if serving failed.
         drop(hold);
         let panicked = |_| Err("a thread of the dump panicked".into());
         let dumped = dump.join().unwrap_or_else(panicked);
+        meter.add(Phase::Dump, begun.elapsed());
         // What a dump says that was cut short matters less than that it was.
         let watched = watch.join().unwrap_or_else(panicked);
         Ok((served, watched.and(dumped)))
@@ -165,7 +177,8 @@ fn while_held(
     contents: &Contents<'_>,
     seal: &Seal<'_>,
 ) -> Result<Held, PhaseError> {
-    let saved = contents.capture(&request.image_dir)?;
+    let capture = || contents.capture(&request.image_dir);
+    let saved = seal.meter.time(Phase::Capture, capture)?;
     if request.exit {
         seal.put_on(&saved)?;
         Ok(Held::Complete)

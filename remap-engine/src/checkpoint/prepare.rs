@@ -91,9 +91,10 @@ impl Prepared {
         Ok(TmpfsLocks::take(devices, &holder, limit)?)
     }
 
-    /// Looks at the processes around the container before its own are frozen. If that fails, nobody
-    /// is left out of the scan.
-    pub(super) fn bystanders(&self) -> Bystanders {
+    /// Looks, before the tasks are frozen, at what would take long then: at names that only look
+    /// deleted, and at the processes around. If that fails, the scan looks at all of it.
+    pub(super) fn look_around(&self) -> Bystanders {
+        self.tasks.freshen_names();
         let look = || -> Result<_, BoxError> {
             let host = HostMounts::look()?;
             let own = ownership::same_cgroup(&self.tasks.init, &host)?;

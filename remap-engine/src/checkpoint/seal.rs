@@ -15,6 +15,7 @@ use crate::private;
 use crate::reconcile;
 use crate::text::TextPath;
 use crate::together::Circle;
+use crate::took::Meter;
 
 /// What every dump writes.
 const INVENTORY: &str = "inventory.img";
@@ -67,6 +68,7 @@ pub(super) struct Seal<'p> {
     pub(super) ahead: Ahead,
     /// Whether the tasks stay frozen, or do not live on, until the checkpoint is complete.
     pub(super) is_awaited: bool,
+    pub(super) meter: &'p Meter,
 }
 
 impl Seal<'_> {
@@ -76,8 +78,8 @@ impl Seal<'_> {
     /// # Errors
     /// Phase reconcile or seal; what was written stays, for the caller to remove.
     pub(super) fn put_on(&self, saved: &Saved) -> Result<(), PhaseError> {
-        Phase::Reconcile.run(|| self.reconcile(saved))?;
-        Phase::Seal.run(|| self.write(saved))
+        self.meter.run(Phase::Reconcile, || self.reconcile(saved))?;
+        self.meter.run(Phase::Seal, || self.write(saved))
     }
 
     fn reconcile(&self, saved: &Saved) -> Result<(), BoxError> {
@@ -107,6 +109,8 @@ impl Seal<'_> {
         manifest.ghosts.clone_from(&saved.ghosts);
         manifest.together = circle.map(|circle| circle.together().clone());
         manifest.links.clone_from(&saved.links);
+        self.meter.weigh(manifest.volumes());
+        manifest.took = Some(self.meter.took());
         manifest.write(dir)?;
         Ok(())
     }

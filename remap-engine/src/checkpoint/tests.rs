@@ -3,7 +3,6 @@
 
 use super::*;
 use crate::hold::{Call, Stage};
-use crate::plan;
 use crate::workdir::WorkDir;
 use std::path::Path;
 use std::process::{Child, Command};
@@ -149,7 +148,7 @@ impl Dumper for FakeDumper<'_> {
 }
 
 struct Outcome {
-    result: Result<RemapPlan, PhaseError>,
+    result: Result<Took, PhaseError>,
     log: Vec<&'static str>,
     images_left: bool,
     init_lives: bool,
@@ -176,6 +175,7 @@ fn run_from(paused: bool, exit: bool, fault: Fault) -> Outcome {
         bundle: bundle.clone(),
         init_pid: i32::try_from(init.id()).unwrap(),
         image_dir: root.path().join("images"),
+        work_dir: root.path().into(),
         exit,
         facts: Facts::default(),
         script: "/bin/true".into(),
@@ -209,7 +209,23 @@ fn run_from(paused: bool, exit: bool, fault: Fault) -> Outcome {
 #[test]
 fn leave_running_ends_with_running_tasks_and_a_sealed_checkpoint() {
     let outcome = run(false, Fault::None);
-    assert_eq!(outcome.result.unwrap().version, plan::PLAN_VERSION);
+    let took = outcome.result.unwrap();
+    for phase in [
+        "prepare",
+        "freeze",
+        "scan",
+        "plan",
+        "dump",
+        "capture",
+        "thaw",
+        "reconcile",
+        "seal",
+    ] {
+        assert!(took.phases_us.contains_key(phase), "{phase}: {took}");
+    }
+    assert!(took.stood_still_us.unwrap() >= took.phases_us["capture"]);
+
+    assert!(took.volumes.checkpoint_bytes > 0, "{took}");
     assert_eq!(outcome.log, ["freeze", "dump", "thaw"]);
     assert!(outcome.images_left && outcome.init_lives);
     assert!(!outcome.config_after.contains("action-script"));
@@ -296,6 +312,7 @@ fn a_container_of_another_shim_is_refused_untouched() {
         bundle: root.path().into(),
         init_pid: 1,
         image_dir: root.path().join("images"),
+        work_dir: root.path().into(),
         exit: false,
         facts: Facts::default(),
         script: "/bin/true".into(),

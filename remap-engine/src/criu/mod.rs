@@ -11,5 +11,6 @@ pub mod options;
 pub mod remap;
 pub mod rename;
 pub mod running;
+pub mod stats;
 pub mod unix_socket;
 pub mod version;

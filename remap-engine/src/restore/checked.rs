@@ -10,6 +10,7 @@ use crate::phase::BoxError;
 use crate::plan::PLAN_FILE;
 use crate::text::TextPath;
 use crate::together::Together;
+use crate::took::Volumes;
 
 /// A checkpoint that was not completed.
 #[derive(Debug, thiserror::Error)]
@@ -62,6 +63,11 @@ impl Checked {
     /// The mounts that came along with binds.
     pub(super) fn along(&self) -> &[TextPath] {
         self.0.as_ref().map_or(&[], |manifest| &manifest.along)
+    }
+
+    /// How much there is.
+    pub(super) fn volumes(&self) -> Volumes {
+        self.0.as_ref().map(Manifest::volumes).unwrap_or_default()
     }
 
     /// The options of the dump.

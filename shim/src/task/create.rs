@@ -133,6 +133,7 @@ fn prepare(
         further_pauses: AtomicU32::new(0),
         machine: Machine::created(),
         first_cgroup: OnceLock::new(),
+        took_last: std::sync::Mutex::default(),
         init: Process::new(String::new(), stdio),
         execs: std::sync::Mutex::default(),
         id: request.id.clone(),

@@ -62,6 +62,7 @@ mod linked;
 mod looks_deleted;
 mod meanwhile;
 mod memory_files;
+mod metrics;
 mod migration;
 mod mount_namespace;
 mod obstacles;
@@ -115,6 +116,7 @@ const SCENARIOS: &[&[Scenario]] = &[
     crowded::SCENARIOS,
     leave_running::SCENARIOS,
     exit::SCENARIOS,
+    metrics::SCENARIOS,
     linked::SCENARIOS,
     special::SCENARIOS,
     refusal::SCENARIOS,

@@ -174,7 +174,9 @@ impl Ground {
             ground: self,
             fault,
         };
-        restore(&request, &restorer).map_err(|error| crate::phase::report(&error))
+        restore(&request, &restorer)
+            .map(drop)
+            .map_err(|error| crate::phase::report(&error))
     }
 
     fn names(&self) -> Vec<String> {
