@@ -142,12 +142,10 @@ fn collected(context: &Context) -> Result<()> {
             --collector.textfile --collector.textfile.directory={DIRECTORY} \
             --web.listen-address=127.0.0.1:9100 >{dir}/exporter.log 2>&1 & echo $! >{dir}/exporter.pid"
     ))?;
-    let ask = format!(
-        "exec 3<>/dev/tcp/127.0.0.1/9100 && printf 'GET /metrics HTTP/1.0\\r\\n\\r\\n' >&3 && cat <&3"
-    );
+    let ask = "exec 3<>/dev/tcp/127.0.0.1/9100 && printf 'GET /metrics HTTP/1.0\\r\\n\\r\\n' >&3 && cat <&3";
     let mut answer = String::new();
     let answers = wait::until(LIMIT, || {
-        let output = host.command("bash").args(["-c", &ask]).run()?;
+        let output = host.command("bash").args(["-c", ask]).run()?;
         answer = output.text().into_owned();
         Ok(answer.contains("remap_checkpoint_completed_total"))
     });

@@ -14,6 +14,8 @@ const TARGET: &str = "CARRY_TEST_TARGET";
 const HOW: &str = "CARRY_TEST_HOW";
 /// Moments at which the process is killed.
 const STEPS: u32 = 40;
+/// So often they are tried, if few processes are met at work.
+const ROUNDS: usize = 5;
 
 /// What the killed process runs: not a test of its own.
 #[test]
@@ -80,6 +82,20 @@ fn empty(root: &Path) {
 fn kill_everywhere(ground: &Ground, how: &str, mut check: impl FnMut()) {
     fill(ground.source(), 300);
     ground.capture();
+    let mut recovered = [0; ROUNDS];
+    for recovered in &mut recovered {
+        *recovered = kill_in_steps(ground, how, &mut check);
+        if *recovered > STEPS / 4 {
+            return;
+        }
+    }
+    // The moments were badly chosen each time, and this proves nothing.
+    panic!("only {recovered:?} of {STEPS} were under way");
+}
+
+/// Returns how many were under way. On a machine that has other things to do a process may take much
+/// longer, or less long, than the one that is measured.
+fn kill_in_steps(ground: &Ground, how: &str, check: &mut impl FnMut()) -> u32 {
     let start = Instant::now();
     assert!(spawn(ground, how).wait().unwrap().success());
     let whole = start.elapsed();
@@ -97,8 +113,7 @@ fn kill_everywhere(ground: &Ground, how: &str, mut check: impl FnMut()) {
         check();
         assert_eq!(recover(&ground.journal()).unwrap(), Recovery::Nothing);
     }
-    // Or the moments were badly chosen, and this proves nothing.
-    assert!(recovered > STEPS / 4, "only {recovered} were under way");
+    recovered
 }
 
 #[test]
