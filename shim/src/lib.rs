@@ -8,6 +8,7 @@ mod cgroup;
 mod container;
 mod control;
 mod criu_log;
+mod decodable;
 mod delete;
 mod engine;
 mod error;

@@ -21,8 +21,8 @@ use containerd_shim_protos::{
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::{
-    args::Flags, bootstrap, control, log, publisher::Publisher, reaper::Reaper, shim::Shim, socket,
-    task::TaskService,
+    args::Flags, bootstrap, control, decodable::decodable, log, publisher::Publisher,
+    reaper::Reaper, shim::Shim, socket, task::TaskService,
 };
 
 /// How long the last events may take.
@@ -107,7 +107,9 @@ fn services(shim: &Arc<Shim>) -> HashMap<String, Service> {
         .into_iter()
         .map(|(name, service)| (name.replace(".task.v3.", ".task.v2."), service));
     let control = control::service(shim);
-    service().into_iter().chain(v2).chain([control]).collect()
+    let all = service().into_iter().chain(v2).chain([control]);
+    all.map(|(name, service)| (name, decodable(service)))
+        .collect()
 }
 
 fn strip_scheme(address: std::ffi::OsString) -> std::ffi::OsString {
