@@ -4,6 +4,7 @@
 use anyhow::{Context as _, Result, ensure};
 use remap_test::ctr::Status;
 use remap_test::image::BUSYBOX_IMAGE;
+use remap_test::shim::Api;
 use remap_test::{Ctr, Runtime, wait};
 
 use crate::context::Context;
@@ -15,6 +16,8 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     Scenario::new("options::flags", |context| kept(context, flags)).runtimes(&[Runtime::DropIn]),
     Scenario::new("options::annotations", |context| kept(context, annotations)).runtimes(BOTH),
     Scenario::new("options::toml", |context| kept(context, toml)).runtimes(&[Runtime::Remap]),
+    Scenario::new("options::uncommon", uncommon).runtimes(&[Runtime::Remap]),
+    Scenario::new("options::image_path", image_path).runtimes(&[Runtime::Remap]),
     Scenario::new("options::wrong", wrong).runtimes(&[Runtime::Remap]),
     Scenario::new("options::systemd", systemd),
 ];
@@ -43,10 +46,14 @@ fn annotations(_: &Ctr) -> Result<Vec<String>> {
     Ok(strings(&["--annotation", &binary, "--annotation", &root]))
 }
 
-/// `runtimeoptions.v1.Options`, as CRI sends it for runtimes of other names.
 fn toml(ctr: &Ctr) -> Result<Vec<String>> {
-    const FILE: &str = "/srv/runtime.toml";
     let text = format!("BinaryName = \"{BINARY}\"\nRoot = \"{ROOT}\"\nSystemdCgroup = false\n");
+    as_toml(ctr, &text)
+}
+
+/// `runtimeoptions.v1.Options`, as CRI sends it for runtimes of other names.
+fn as_toml(ctr: &Ctr, text: &str) -> Result<Vec<String>> {
+    const FILE: &str = "/srv/runtime.toml";
     ctr.host().write_file(FILE, text)?;
     Ok(strings(&["--runtime-config-path", FILE]))
 }
@@ -112,6 +119,71 @@ fn kept(context: &Context, given: fn(&Ctr) -> Result<Vec<String>>) -> Result<()>
     ensure!(called.contains(" delete --force "), "{called}");
     ctr.remove(ID)?;
     ctr.remove_image(IMAGE)
+}
+
+/// Options that `ctr` has no flags for, before and after a restore.
+fn uncommon(context: &Context) -> Result<()> {
+    const CGROUP: &str = "/options-of-a-shim";
+    const WORK: &str = "/srv/criu-work";
+    let ctr = context.ctr();
+    let host = ctr.host();
+    host.shell(&format!("rm -rf {WORK}"))?;
+    let text = format!(
+        "IoUid = 1000\nIoGid = 1001\nShimCgroup = \"{CGROUP}\"\nCriuWorkPath = \"{WORK}\"\n"
+    );
+    ctr.run(context.runtime(), BUSYBOX_IMAGE, ID)
+        .flag(as_toml(&ctr, &text)?)
+        .shell("while :; do sleep 0.2; done")
+        .start()?;
+    let expect = |when: &str| -> Result<()> {
+        let pid = ctr.wait_for(ID, &Status::Running, LIMIT)?.pid;
+        let shim = format!("/proc/$(awk '/^PPid:/ {{ print $2 }}' /proc/{pid}/status)/cgroup");
+        let cgroups = host.shell(&format!("cat {shim}"))?;
+        ensure!(cgroups.text().contains(CGROUP), "{when}: {cgroups:?}");
+        let owner = ctr.exec(ID, &["stat", "-L", "-c", "%u:%g", "/proc/self/fd/1"])?;
+        // runc gives the pipes to the process's user (`fixStdioPermissions`), and leaves the group.
+        ensure!(owner.text() == "0:1001", "{when}: {owner:?}");
+        Ok(())
+    };
+    expect("at first")?;
+    ctr.checkpoint(ID, IMAGE)?;
+    ctr.remove(ID)?;
+    ctr.restore(ID, IMAGE)?;
+    expect("restored")?;
+    let log = host.shell(&format!("ls {WORK}/restore.log"))?;
+    ensure!(log.text().contains("restore.log"), "{log:?}");
+    ctr.remove(ID)?;
+    ctr.remove_image(IMAGE)?;
+    host.shell(&format!(
+        "find /sys/fs/cgroup -depth -path '*{CGROUP}*' -type d -exec rmdir {{}} +"
+    ))?;
+    Ok(())
+}
+
+/// A directory of images in the options: the container is restored from it.
+fn image_path(context: &Context) -> Result<()> {
+    let ctr = context.ctr();
+    let dir = context.dir()?;
+    let images = format!("{dir}/images");
+    let line = "i=0; while :; do i=$((i + 1)); echo $i >/count; sleep 0.05; done";
+    let run = || ctr.run(context.runtime(), BUSYBOX_IMAGE, ID);
+    let count = || -> Result<u64> {
+        let output = ctr.exec(ID, &["cat", "/count"])?;
+        Ok(output.text().trim().parse().unwrap_or_default())
+    };
+    run().shell(line).start()?;
+    ensure!(
+        wait::until(LIMIT, || Ok(count()? > 20))?,
+        "it does not count"
+    );
+    Api::connect(context.a(), ID)?.checkpoint(&images, &format!("{dir}/work"), false)?;
+    ctr.remove(ID)?;
+    let text = format!("CriuImagePath = \"{images}\"\n");
+    // What is run is in the images.
+    run().flag(as_toml(&ctr, &text)?).shell("exit 1").start()?;
+    let goes_on = || Ok(count()? > 20);
+    ensure!(wait::until(LIMIT, goes_on)?, "it does not count on");
+    ctr.remove(ID)
 }
 
 /// Values that cannot be used are errors which name them, and nothing is left.
