@@ -34,7 +34,7 @@ pub(crate) struct NameSearch<'d> {
 /// What a search has found.
 #[derive(Debug, Default)]
 pub(crate) struct Names {
-    /// A name of each inode, relative to the root.
+    /// A name of each inode, relative to the root; that of the root itself is empty.
     pub(crate) names: HashMap<Inode, PathBuf>,
     /// Whether some names could not be seen: other mounts cover them.
     pub(crate) hidden: bool,
@@ -46,6 +46,12 @@ impl NameSearch<'_> {
     /// Searches, those directories first in which a name is likely.
     pub(crate) fn run(mut self, likely: HashSet<PathBuf>) -> Names {
         let mut found = Names::default();
+        if let Ok(stat) = rustix::fs::statx(self.view, "", AtFlags::EMPTY_PATH, StatxFlags::INO) {
+            let root = (device_of(&stat), stat.stx_ino);
+            if self.wanted.remove(&root) {
+                found.names.insert(root, PathBuf::new());
+            }
+        }
         let mut pending = vec![PathBuf::new()];
         pending.extend(likely);
         while let Some(dir) = pending.pop() {

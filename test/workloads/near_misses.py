@@ -55,6 +55,28 @@ def event_files():
     return lambda: look() or look()
 
 
+def watched_directories():
+    """inotify on directories of the overlay, its root among them, which CRIU finds by itself."""
+    watch = _libc.inotify_init1(os.O_NONBLOCK)
+    directories = {_libc.inotify_add_watch(watch, path, 0x200): path for path in (b"/", b"/etc")}
+
+    def look():
+        for path in directories.values():
+            name = os.path.join(path, b"removed")
+            with open(name, "wb"):
+                pass
+            os.unlink(name)
+        events = os.read(watch, 4096)
+        seen = set()
+        while events:
+            number, _, _, length = struct.unpack_from("iIII", events)
+            seen.add(number)
+            events = events[16 + length :]
+        return seen == directories.keys()
+
+    return look
+
+
 def unix_sockets():
     """A pair, a listener with a client, datagrams to a name: all inside."""
     pair = socket.socketpair()
@@ -182,5 +204,5 @@ def processes():
 
 if __name__ == "__main__":
     # The first one blocks a signal, for all threads.
-    kinds = [event_files, processes, unix_sockets, other_sockets, memory, locks]
+    kinds = [event_files, watched_directories, processes, unix_sockets, other_sockets, memory, locks]
     look_for_ever("near-misses", kinds + [network] * ("tcp" in sys.argv[1:]))

@@ -97,3 +97,12 @@ fn what_is_covered_matters_only_if_the_list_has_something_there() {
     std::fs::write(listed.path().join("shm/empty/file"), b"x").unwrap();
     assert!(look().hidden && look().names.is_empty());
 }
+
+#[test]
+fn the_root_itself_has_an_empty_name() {
+    let (dir, inode) = ground();
+    let root = inode_of(dir.path());
+    let found = search(dir.path(), dir.path(), &[root, inode], soon());
+    assert_eq!(found.names[&root], PathBuf::new());
+    assert_eq!(found.names[&inode], PathBuf::from("a/b/file"));
+}

@@ -105,10 +105,13 @@ fn paths(
             break;
         }
         for inode in here {
-            let path = names
-                .names
-                .get(&inode)
-                .map(|name| mount.mount_point.join(name));
+            let path = names.names.get(&inode).map(|name| {
+                mount
+                    .mount_point
+                    .join(name)
+                    .components()
+                    .collect::<PathBuf>()
+            });
             let path = path.and_then(|path| scannable(&path).map(Path::to_owned));
             if path.is_some() {
                 wanted.remove(&inode);
