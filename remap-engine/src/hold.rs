@@ -1,11 +1,13 @@
-//! Holds CRIU in its `post-dump` stage, and in its `post-restore` and `pre-resume` stages.
+//! Holds CRIU in its `post-dump` stage, and in its `setup-namespaces`, `post-restore` and `pre-resume`
+//! stages.
 //!
 //! CRIU's configuration names an action script, which CRIU runs when all images are written, all
 //! tasks are frozen, the network is locked and the `link_remap.N` names exist (`cr_dump_finish`).
 //! The script asks here and waits for the verdict; with exit code 0 CRIU goes on (it kills the
-//! tasks, or lets them run), with another one it undoes the dump. A restore is held in the same way
-//! when all tasks are there and do not run yet (`restore_root_task`), if there is something to do, and
-//! once more just before it lets them go, when it cares for no exit code any more.
+//! tasks, or lets them run), with another one it undoes the dump. A restore is held in the same way,
+//! if there is something to do, when the first task has its namespaces, when all tasks are there and do
+//! not run yet (`restore_root_task`), and once more just before it lets them go, when it cares for no
+//! exit code any more.
 //!
 //! The script is a symbolic link, in a directory made for this dump, to the executable that waits
 //! here, so that the two are of one build even after an upgrade. It finds the socket beside itself.
@@ -35,6 +37,8 @@ const SOCKET_NAME: &str = "hold.sock";
 pub enum Stage {
     /// Of a dump: all images are written.
     PostDump,
+    /// Of a restore: the namespaces of the first task are there.
+    SetupNamespaces,
     /// Of a restore: all tasks are there, within CRIU's own code.
     PostRestore,
     /// Of a restore: the tasks have left that code, and are traced.
@@ -42,11 +46,17 @@ pub enum Stage {
 }
 
 impl Stage {
-    const ALL: [Self; 3] = [Self::PostDump, Self::PostRestore, Self::PreResume];
+    const ALL: [Self; 4] = [
+        Self::PostDump,
+        Self::SetupNamespaces,
+        Self::PostRestore,
+        Self::PreResume,
+    ];
 
     fn name(self) -> &'static str {
         match self {
             Self::PostDump => "post-dump",
+            Self::SetupNamespaces => "setup-namespaces",
             Self::PostRestore => "post-restore",
             Self::PreResume => "pre-resume",
         }
@@ -55,6 +65,7 @@ impl Stage {
     fn letter(self) -> u8 {
         match self {
             Self::PostDump => b'd',
+            Self::SetupNamespaces => b'n',
             Self::PostRestore => b'r',
             Self::PreResume => b's',
         }

@@ -17,6 +17,7 @@ pub mod intent;
 mod lent;
 pub mod link_remap;
 pub mod linked;
+mod loopback;
 pub mod manifest;
 pub mod mountinfo;
 pub mod mountmap;

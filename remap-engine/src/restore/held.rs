@@ -1,12 +1,15 @@
-//! The part of a restore for which CRIU is held: the names of ghosts, and the locks that CRIU loses.
+//! The part of a restore for which CRIU is held: the network of the container, the names of ghosts, and
+//! the locks that CRIU loses.
 
 use std::os::fd::BorrowedFd;
 use std::path::PathBuf;
 
 use super::{RestoreRequest, Restorer};
+use crate::bundle::Bundle;
 use crate::criu::config;
 use crate::criu::locks::PosixLock;
 use crate::hold::{Call, Hold, Stage, Verdict};
+use crate::loopback;
 use crate::phase::BoxError;
 use crate::process::{Process, process_tree};
 use crate::relink::Relink;
@@ -33,6 +36,8 @@ pub(super) struct Frozen {
 pub(super) struct WhileHeld<'r> {
     relink: &'r mut Relink,
     locks: Locks,
+    /// The container gets a network namespace of its own.
+    new_network: bool,
     restorer: &'r dyn Restorer,
     hold: Hold,
     config: PathBuf,
@@ -40,17 +45,19 @@ pub(super) struct WhileHeld<'r> {
 }
 
 impl<'r> WhileHeld<'r> {
-    /// Puts our script into CRIU's configuration; `None` if there are neither ghosts nor locks.
+    /// Puts our script into CRIU's configuration; `None` if there is nothing to be done.
     ///
     /// # Errors
     /// It cannot be written, or the image of the locks not be read; nothing is changed then.
     pub(super) fn begin(
         request: &RestoreRequest,
+        bundle: &Bundle,
         relink: &'r mut Relink,
         restorer: &'r dyn Restorer,
     ) -> Result<Option<Self>, BoxError> {
         let locks = Locks::of(&request.image_dir)?;
-        if !relink.is_needed() && locks.is_empty() {
+        let new_network = bundle.has_new_network()?;
+        if !relink.is_needed() && locks.is_empty() && !new_network {
             return Ok(None);
         }
         let work = WorkDir::of(&request.bundle);
@@ -61,6 +68,7 @@ impl<'r> WhileHeld<'r> {
         Ok(Some(Self {
             relink,
             locks,
+            new_network,
             restorer,
             hold,
             config,
@@ -79,6 +87,12 @@ impl<'r> WhileHeld<'r> {
         let mut result = Ok(None);
         let served = self.hold.serve(ended, |Call { stage, init }| {
             let done = match stage {
+                Stage::SetupNamespaces => {
+                    if self.new_network {
+                        take_loopback_up(init);
+                    }
+                    Ok(())
+                }
                 Stage::PostDump | Stage::PostRestore => self
                     .relink
                     .link()
@@ -102,8 +116,23 @@ impl<'r> WhileHeld<'r> {
         let frozen = result?;
         match served? {
             Some(_) => Ok(frozen),
-            None => Err(NotHeld(self.hold.script()).into()),
+            None if self.relink.is_needed() || !self.locks.is_empty() => {
+                Err(NotHeld(self.hold.script()).into())
+            }
+            None if self.new_network => {
+                tracing::warn!("CRIU called no script: the loopback device may be down");
+                Ok(frozen)
+            }
+            None => Ok(frozen),
         }
+    }
+}
+
+/// As runc does when it creates a container. If that fails, the container has what it would have
+/// without this engine.
+fn take_loopback_up(init: i32) {
+    if let Err(error) = loopback::up(init) {
+        tracing::warn!(%error, "the loopback device of the container stays down");
     }
 }
 

@@ -36,7 +36,7 @@ pub(super) fn restore(
     let limit = time_limit::RESTORE.of(bundle)?;
     let _config = ConfigForRestore::write(bundle, options, along)?;
     ghosts.begin()?;
-    let held = WhileHeld::begin(request, ghosts, restorer)?;
+    let held = WhileHeld::begin(request, bundle, ghosts, restorer)?;
     let _lent = Lent::to_container(&bundle.path, image_dir)?;
     let half = HalfRestored::begin(&bundle.path, image_dir, work_dir)?;
     let (ended, end) = watchdog::end_signal()?;

@@ -65,6 +65,7 @@ mod memory_files;
 mod metrics;
 mod migration;
 mod mount_namespace;
+mod network;
 mod obstacles;
 mod oom;
 mod options;
@@ -130,6 +131,7 @@ const SCENARIOS: &[&[Scenario]] = &[
     procfs::SCENARIOS,
     mount_namespace::SCENARIOS,
     memory_files::SCENARIOS,
+    network::SCENARIOS,
     meanwhile::SCENARIOS,
     interrupted::SCENARIOS,
     survival::SCENARIOS,
