@@ -95,24 +95,17 @@ impl Bundle {
         })
     }
 
-    /// Whether the runtime makes a network namespace for the container (OCI runtime specification,
-    /// Linux namespaces: an entry without a path).
+    /// The whole of `config.json`, for what [`Self::load`] leaves out.
     ///
     /// # Errors
     /// As [`Self::load`].
-    pub fn has_new_network(&self) -> Result<bool, BundleError> {
+    pub(crate) fn config(&self) -> Result<Value, BundleError> {
         let path = self.path.join("config.json");
         let read = || -> io::Result<Value> { Ok(serde_json::from_slice(&std::fs::read(&path)?)?) };
-        let config = read().map_err(|source| BundleError::Read {
+        read().map_err(|source| BundleError::Read {
             path: path.clone(),
             source,
-        })?;
-        let namespaces = config.pointer("/linux/namespaces");
-        let mut namespaces = namespaces.and_then(Value::as_array).into_iter().flatten();
-        Ok(namespaces.any(|namespace| {
-            let text = |name: &str| namespace.get(name).and_then(Value::as_str);
-            text("type") == Some("network") && text("path").unwrap_or_default().is_empty()
-        }))
+        })
     }
 
     /// The user's own value of the annotation that names CRIU's configuration.

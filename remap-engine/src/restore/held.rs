@@ -9,7 +9,7 @@ use crate::bundle::Bundle;
 use crate::criu::config;
 use crate::criu::locks::PosixLock;
 use crate::hold::{Call, Hold, Stage, Verdict};
-use crate::loopback;
+use crate::new_network::NewNetwork;
 use crate::phase::BoxError;
 use crate::process::{Process, process_tree};
 use crate::relink::Relink;
@@ -36,8 +36,7 @@ pub(super) struct Frozen {
 pub(super) struct WhileHeld<'r> {
     relink: &'r mut Relink,
     locks: Locks,
-    /// The container gets a network namespace of its own.
-    new_network: bool,
+    new_network: Option<NewNetwork>,
     restorer: &'r dyn Restorer,
     hold: Hold,
     config: PathBuf,
@@ -56,8 +55,8 @@ impl<'r> WhileHeld<'r> {
         restorer: &'r dyn Restorer,
     ) -> Result<Option<Self>, BoxError> {
         let locks = Locks::of(&request.image_dir)?;
-        let new_network = bundle.has_new_network()?;
-        if !relink.is_needed() && locks.is_empty() && !new_network {
+        let new_network = NewNetwork::of(bundle)?;
+        if !relink.is_needed() && locks.is_empty() && new_network.is_none() {
             return Ok(None);
         }
         let work = WorkDir::of(&request.bundle);
@@ -88,8 +87,8 @@ impl<'r> WhileHeld<'r> {
         let served = self.hold.serve(ended, |Call { stage, init }| {
             let done = match stage {
                 Stage::SetupNamespaces => {
-                    if self.new_network {
-                        take_loopback_up(init);
+                    if let Some(network) = &self.new_network {
+                        network.set_up(init);
                     }
                     Ok(())
                 }
@@ -119,20 +118,12 @@ impl<'r> WhileHeld<'r> {
             None if self.relink.is_needed() || !self.locks.is_empty() => {
                 Err(NotHeld(self.hold.script()).into())
             }
-            None if self.new_network => {
-                tracing::warn!("CRIU called no script: the loopback device may be down");
+            None if self.new_network.is_some() => {
+                tracing::warn!("CRIU called no script: the container's network is not set up");
                 Ok(frozen)
             }
             None => Ok(frozen),
         }
-    }
-}
-
-/// As runc does when it creates a container. If that fails, the container has what it would have
-/// without this engine.
-fn take_loopback_up(init: i32) {
-    if let Err(error) = loopback::up(init) {
-        tracing::warn!(%error, "the loopback device of the container stays down");
     }
 }
 
