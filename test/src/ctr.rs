@@ -115,6 +115,8 @@ impl<'h> Ctr<'h> {
         self.host
             .command("ctr")
             .args(["--namespace", &self.namespace])
+            // From 2.2 on it warns of cgroup v1, among the container's own errors.
+            .env("CONTAINERD_SUPPRESS_DEPRECATION_WARNINGS", "1")
             .args(args)
     }
 

@@ -2,16 +2,20 @@
 
 use std::fmt;
 
-/// A Debian suite, for the versions of the programs in it.
+use crate::go::GoProgram;
+
+/// A Debian suite, for the versions of the programs in it, or one with a newer containerd.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Flavour {
     /// Debian 13.
     Trixie,
     /// What becomes Debian 14.
     Forky,
+    /// The same with containerd 2.3. Only scenarios that name it run on it.
+    Forky23,
 }
 
-/// The versions that a suite is expected to hold, as `major.minor`.
+/// The versions that a flavour is expected to have, as `major.minor`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Versions {
     /// Of containerd.
@@ -24,18 +28,39 @@ pub struct Versions {
 
 impl Flavour {
     /// All of them, the oldest first.
-    pub const ALL: [Self; 2] = [Self::Trixie, Self::Forky];
+    pub const ALL: [Self; 3] = [Self::Trixie, Self::Forky, Self::Forky23];
+
+    /// Those that are a suite as it is: everything is tested on them.
+    pub const SUITES: [Self; 2] = [Self::Trixie, Self::Forky];
 
     /// The name of the Debian suite.
     #[must_use]
     pub fn suite(self) -> &'static str {
         match self {
             Self::Trixie => "trixie",
-            Self::Forky => "forky",
+            Self::Forky | Self::Forky23 => "forky",
         }
     }
 
-    /// What the suite holds. For display: a test asks the program itself.
+    /// What a host of it has instead of the suite's own programs of the same names.
+    #[must_use]
+    pub(crate) fn programs(self) -> &'static [GoProgram] {
+        match self {
+            Self::Trixie | Self::Forky => &[],
+            Self::Forky23 => &[GoProgram::Containerd23, GoProgram::Ctr23, GoProgram::Shim23],
+        }
+    }
+
+    /// Its stock shim, in a host.
+    #[must_use]
+    pub fn stock_shim(self) -> &'static str {
+        match self {
+            Self::Trixie | Self::Forky => "/usr/bin/containerd-shim-runc-v2",
+            Self::Forky23 => "/usr/local/bin/containerd-shim-runc-v2",
+        }
+    }
+
+    /// What it has. For display: a test asks the program itself.
     #[must_use]
     pub fn versions(self) -> Versions {
         match self {
@@ -49,6 +74,10 @@ impl Flavour {
                 runc: "1.3",
                 criu: "4.2",
             },
+            Self::Forky23 => Versions {
+                containerd: "2.3",
+                ..Self::Forky.versions()
+            },
         }
     }
 
@@ -57,13 +86,16 @@ impl Flavour {
         match self {
             Self::Trixie => &[],
             // Unreleased: its Release file expires between two updates of a mirror.
-            Self::Forky => &["Acquire::Check-Valid-Until \"false\""],
+            Self::Forky | Self::Forky23 => &["Acquire::Check-Valid-Until \"false\""],
         }
     }
 }
 
 impl fmt::Display for Flavour {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.suite())
+        f.write_str(match self {
+            Self::Trixie | Self::Forky => self.suite(),
+            Self::Forky23 => "forky-2.3",
+        })
     }
 }

@@ -1,5 +1,5 @@
-//! Programs of containerd's world in versions that no flavour has, built once per machine from Go's
-//! module proxy.
+//! Programs of containerd's world in versions that no Debian suite has, built once per machine from
+//! Go's module proxy.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -17,7 +17,11 @@ pub enum GoProgram {
     Runc12,
     /// runc 1.4.
     Runc14,
-    /// The stock shim of containerd 2.3, the first with a `BootstrapParams` at standard input.
+    /// containerd 2.3, the first that gives a shim's start a `BootstrapParams` at standard input.
+    Containerd23,
+    /// Its `ctr`.
+    Ctr23,
+    /// Its stock shim.
     Shim23,
     /// Prometheus' exporter of a machine's figures.
     NodeExporter,
@@ -27,14 +31,18 @@ impl GoProgram {
     fn module(self) -> &'static str {
         match self {
             Self::Runc12 | Self::Runc14 => "github.com/opencontainers/runc",
-            Self::Shim23 => "github.com/containerd/containerd/v2",
             Self::NodeExporter => "github.com/prometheus/node_exporter",
+            Self::Containerd23 | Self::Ctr23 | Self::Shim23 => {
+                "github.com/containerd/containerd/v2"
+            }
         }
     }
 
     fn package(self) -> &'static str {
         match self {
             Self::Runc12 | Self::Runc14 | Self::NodeExporter => self.module(),
+            Self::Containerd23 => "github.com/containerd/containerd/v2/cmd/containerd",
+            Self::Ctr23 => "github.com/containerd/containerd/v2/cmd/ctr",
             Self::Shim23 => "github.com/containerd/containerd/v2/cmd/containerd-shim-runc-v2",
         }
     }
@@ -45,24 +53,33 @@ impl GoProgram {
         match self {
             Self::Runc12 => "1.2.8",
             Self::Runc14 => "1.4.4",
-            Self::Shim23 => "2.3.4",
             Self::NodeExporter => "1.12.1",
+            Self::Containerd23 | Self::Ctr23 | Self::Shim23 => "2.3.4",
         }
     }
 
+    /// Whether it has parts in C (`CGO_ENABLED`). Those of containerd that have some are left out.
+    fn cgo(self) -> &'static str {
+        match self {
+            Self::Runc12 | Self::Runc14 => "1",
+            Self::Containerd23 | Self::Ctr23 | Self::Shim23 | Self::NodeExporter => "0",
+        }
+    }
+
+    /// What it is called where it is installed.
+    pub(crate) fn name(self) -> &'static str {
+        self.package().rsplit('/').next().unwrap_or_default()
+    }
+
     /// The program on this machine, linked statically, so that it runs in every host; built now
-    /// (about a minute) unless an earlier run has done so. `None` if there is no Go here.
+    /// (about a minute) unless an earlier run has done so.
     ///
     /// # Errors
-    /// The cache cannot be written, or Go fails.
-    pub fn prepare(self) -> Result<Option<PathBuf>> {
-        if Command::new("go").arg("version").output().is_err() {
-            return Ok(None);
-        }
+    /// The cache cannot be written, there is no Go on this machine, or it fails.
+    pub fn prepare(self) -> Result<PathBuf> {
         let dir = cache::dir().join("go");
         fs::create_dir_all(&dir).with_context(|| format!("cannot make {}", dir.display()))?;
-        let name = self.package().rsplit('/').next().unwrap_or_default();
-        let program = dir.join(format!("{name}-{}", self.version()));
+        let program = dir.join(format!("{}-{}", self.name(), self.version()));
         if !program.exists() {
             let lock = dir.join("lock");
             let file = fs::File::create(&lock).context("cannot make the lock of Go's programs")?;
@@ -73,7 +90,7 @@ impl GoProgram {
                 self.build(&program)?;
             }
         }
-        Ok(Some(program))
+        Ok(program)
     }
 
     /// Builds beside `program` and renames. The program is a tool of a module of our own, since
@@ -89,10 +106,13 @@ impl GoProgram {
         );
         fs::write(dir.path().join("go.mod"), module).context("cannot write go.mod")?;
         let partial = program.with_extension("partial");
-        let version = format!("-extldflags -static -X main.version={}", self.version());
+        let version = format!(
+            "-s -w -extldflags -static -X main.version={}",
+            self.version()
+        );
         let partial_name = partial.as_os_str();
-        go(dir.path(), &["mod".as_ref(), "tidy".as_ref()])?;
-        go(
+        self.go(dir.path(), &["mod".as_ref(), "tidy".as_ref()])?;
+        self.go(
             dir.path(),
             &[
                 "build".as_ref(),
@@ -107,19 +127,20 @@ impl GoProgram {
         fs::rename(&partial, program)
             .with_context(|| format!("cannot rename {}", partial.display()))
     }
-}
 
-fn go(dir: &Path, args: &[&std::ffi::OsStr]) -> Result<()> {
-    let output = Command::new("go")
-        .args(args)
-        .current_dir(dir)
-        .env("GOFLAGS", "-mod=mod")
-        .output()
-        .context("cannot run go")?;
-    ensure!(
-        output.status.success(),
-        "go {args:?} fails: {}",
-        String::from_utf8_lossy(&output.stderr)
-    );
-    Ok(())
+    fn go(self, dir: &Path, args: &[&std::ffi::OsStr]) -> Result<()> {
+        let output = Command::new("go")
+            .args(args)
+            .current_dir(dir)
+            .env("GOFLAGS", "-mod=mod")
+            .env("CGO_ENABLED", self.cgo())
+            .output()
+            .context("cannot run go, which builds what no Debian suite has: install Go")?;
+        ensure!(
+            output.status.success(),
+            "go {args:?} fails: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        Ok(())
+    }
 }

@@ -56,7 +56,7 @@ impl Tree {
     pub fn prepare(flavour: Flavour) -> Result<Self> {
         Self::of(&Recipe {
             flavour,
-            name: flavour.to_string(),
+            name: flavour.suite().to_owned(),
             variant: "minbase",
             packages: PACKAGES,
         })
@@ -70,7 +70,7 @@ impl Tree {
     pub fn of_software(flavour: Flavour, software: Software) -> Result<Self> {
         Self::of(&Recipe {
             flavour,
-            name: format!("{flavour}-{software}"),
+            name: format!("{}-{software}", flavour.suite()),
             variant: "extract",
             packages: &software.packages(),
         })

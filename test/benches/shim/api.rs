@@ -38,7 +38,7 @@ impl Api {
             // They differ in the name only, and ours has both.
             service: match host.flavour() {
                 Flavour::Trixie => "containerd.task.v2.Task",
-                Flavour::Forky => "containerd.task.v3.Task",
+                Flavour::Forky | Flavour::Forky23 => "containerd.task.v3.Task",
             },
             id: id.to_owned(),
         })

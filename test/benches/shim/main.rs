@@ -46,7 +46,7 @@ fn main() -> Result<()> {
         .collect();
     let args: Vec<_> = args.iter().map(String::as_str).collect();
     let (flavours, parts) = match args.as_slice() {
-        [] => (Flavour::ALL.to_vec(), PARTS.to_vec()),
+        [] => (Flavour::SUITES.to_vec(), PARTS.to_vec()),
         ["trixie", parts @ ..] => (vec![Flavour::Trixie], parts.to_vec()),
         ["forky", parts @ ..] => (vec![Flavour::Forky], parts.to_vec()),
         other => bail!("unknown arguments: {}", other.join(" ")),

@@ -13,6 +13,7 @@ use anyhow::{Context, Result, bail, ensure};
 
 use crate::exec::{HostCommand, Output};
 use crate::flavour::Flavour;
+use crate::go::GoProgram;
 use crate::tree::Tree;
 use crate::{cache, wait};
 
@@ -38,14 +39,15 @@ pub struct Host {
 }
 
 impl Host {
-    /// Starts a host named `name` from an overlay of `tree`. Only `lo` is up, and
+    /// Starts a host named `name` from an overlay of `tree`, with what its flavour has besides. Only `lo` is up, and
     /// nothing runs in it but its init: see [`crate::Containerd`] and
     /// [`crate::Link`].
     ///
     /// # Errors
     /// The host cannot be made: the message has what its script said. Nothing is
-    /// left of it.
+    /// left of it. Or a program of the flavour cannot be built.
     pub fn start(tree: &Tree, name: &str) -> Result<Self> {
+        let programs = programs(tree.flavour())?;
         let script = script()?;
         let mut log = tempfile::tempfile().context("cannot make a temporary file")?;
         let mut keeper = Command::new("bash")
@@ -85,14 +87,18 @@ impl Host {
                 said.trim_end()
             );
         };
-        Ok(Self {
+        let host = Self {
             name: name.to_owned(),
             flavour: tree.flavour(),
             init,
             dir,
             keeper,
             lifeline,
-        })
+        };
+        for (program, installed) in programs {
+            host.install_file(&program, &installed, 0o755)?;
+        }
+        Ok(host)
     }
 
     /// Its name, which is its host name too.
@@ -171,6 +177,16 @@ impl Drop for Host {
             eprintln!("{error:#}");
         }
     }
+}
+
+/// The flavour's own programs: where they are on this machine, and where they go, which comes first
+/// in every `PATH` of a host.
+fn programs(flavour: Flavour) -> Result<Vec<(PathBuf, PathBuf)>> {
+    let place = |program: &GoProgram| {
+        let installed = Path::new("/usr/local/bin").join(program.name());
+        Ok((program.prepare()?, installed))
+    };
+    flavour.programs().iter().map(place).collect()
 }
 
 /// Writes the script where bash can read it, once per version of it.

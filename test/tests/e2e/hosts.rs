@@ -3,15 +3,17 @@
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use remap_test::Runtime;
 use remap_test::image::BUSYBOX_IMAGE;
+use remap_test::{Flavour, Runtime};
 
 use crate::context::Context;
 use crate::scenario::{Scenario, skip};
 
 /// See [`crate::SCENARIOS`].
 pub(crate) const SCENARIOS: &[Scenario] = &[
-    Scenario::new("hosts::versions", versions).runtimes(STOCK),
+    Scenario::new("hosts::versions", versions)
+        .runtimes(STOCK)
+        .flavours(&Flavour::ALL),
     Scenario::new("hosts::commands", commands).runtimes(STOCK),
     Scenario::new("hosts::time_out", time_out).runtimes(STOCK),
     Scenario::new("hosts::nothing_shared", nothing_shared).runtimes(STOCK),

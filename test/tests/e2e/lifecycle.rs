@@ -5,20 +5,20 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 use remap_test::ctr::{Run, Status};
 use remap_test::image::BUSYBOX_IMAGE;
-use remap_test::{Runtime, wait};
+use remap_test::{Flavour, Runtime, wait};
 
 use crate::context::Context;
 use crate::scenario::Scenario;
 
 /// See [`crate::SCENARIOS`].
 pub(crate) const SCENARIOS: &[Scenario] = &[
-    Scenario::new("lifecycle::exit_code", exit_code),
-    Scenario::new("lifecycle::output", output),
+    Scenario::new("lifecycle::exit_code", exit_code).flavours(&Flavour::ALL),
+    Scenario::new("lifecycle::output", output).flavours(&Flavour::ALL),
     Scenario::new("lifecycle::input", input),
-    Scenario::new("lifecycle::exec", exec),
+    Scenario::new("lifecycle::exec", exec).flavours(&Flavour::ALL),
     Scenario::new("lifecycle::kill", kill),
     Scenario::new("lifecycle::terminate", terminate),
-    Scenario::new("lifecycle::pause", pause),
+    Scenario::new("lifecycle::pause", pause).flavours(&Flavour::ALL),
     Scenario::new("lifecycle::ends_frozen", ends_frozen),
     Scenario::new("lifecycle::processes", processes),
     Scenario::new("lifecycle::bind_mount", bind_mount),
@@ -26,7 +26,7 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     Scenario::new("lifecycle::again", again),
     Scenario::new("lifecycle::no_such_program", no_such_program),
     Scenario::new("lifecycle::parallel", parallel),
-    Scenario::new("lifecycle::containerd_restart", containerd_restart),
+    Scenario::new("lifecycle::containerd_restart", containerd_restart).flavours(&Flavour::ALL),
     Scenario::new("lifecycle::many", many).full(),
 ];
 

@@ -66,6 +66,7 @@ mod metrics;
 mod migration;
 mod mount_namespace;
 mod network;
+mod newest;
 mod obstacles;
 mod oom;
 mod options;
@@ -106,6 +107,7 @@ const SCENARIOS: &[&[Scenario]] = &[
     oom::SCENARIOS,
     plain::SCENARIOS,
     beside::SCENARIOS,
+    newest::SCENARIOS,
     stock::SCENARIOS,
     migration::SCENARIOS,
     binds::SCENARIOS,
@@ -146,10 +148,11 @@ const SCENARIOS: &[&[Scenario]] = &[
 
 fn main() -> ExitCode {
     let mut arguments = Arguments::from_args();
-    // One thread for each flavour; more would only wait for the hosts.
+    // One thread for each suite; more would only wait for the hosts. (What runs on a flavour
+    // that is not a suite is little.)
     arguments
         .test_threads
-        .get_or_insert(remap_test::Flavour::ALL.len());
+        .get_or_insert(remap_test::Flavour::SUITES.len());
     let parity = parity::scenarios();
     let trials = scenario::trials(SCENARIOS.iter().copied().flatten().chain(&parity));
     let conclusion = libtest_mimic::run(&arguments, trials);

@@ -3,7 +3,7 @@
 
 use anyhow::{Context as _, Result, ensure};
 use remap_test::image::WORKLOAD_DIR;
-use remap_test::{Ctr, Runtime};
+use remap_test::{Ctr, Flavour, Runtime};
 use serde_json::Value;
 
 use crate::context::Context;
@@ -17,7 +17,8 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     Scenario::new("migration::sem_creator_first", |context| {
         there_and_back(context, "sem-creator-first")
     })
-    .runtimes(&[Runtime::Remap, Runtime::DropIn]),
+    .runtimes(&[Runtime::Remap, Runtime::DropIn])
+    .flavours(&Flavour::ALL),
     Scenario::new("migration::sem_user_first", |context| {
         there_and_back(context, "sem-user-first")
     })

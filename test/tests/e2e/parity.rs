@@ -24,19 +24,13 @@ mod streams;
 mod task;
 
 use anyhow::{Context as _, Result, bail};
-use remap_test::{Flavour, GoProgram, Runtime};
+use remap_test::{Flavour, Runtime};
 
 use self::notes::Note;
 use self::run::Run;
 use self::shim::Shim;
 use crate::context::Context;
-use crate::scenario::{Scenario, skip};
-
-/// The stock shim's binary in a host.
-const STOCK: &str = "/usr/bin/containerd-shim-runc-v2";
-
-/// Where that of containerd 2.3 is put.
-const NEWER_STOCK: &str = "/srv/stock-2.3/containerd-shim-runc-v2";
+use crate::scenario::Scenario;
 
 /// Ours, beside it.
 pub(crate) const OURS: &str = "/opt/remap/bin/containerd-shim-remap-v2";
@@ -53,7 +47,7 @@ struct Case {
     perform: fn(&mut Run) -> Result<()>,
     /// Where we differ on purpose.
     better: &'static [Better],
-    /// The stock shim is that of containerd 2.3, which no flavour has.
+    /// It is about what only containerd 2.3 has.
     is_newer: bool,
 }
 
@@ -78,7 +72,7 @@ impl Case {
         }
     }
 
-    /// Against the stock shim of containerd 2.3.
+    /// Only on containerd 2.3, and not only in a full run.
     const fn newer(mut self) -> Self {
         self.is_newer = true;
         self
@@ -108,14 +102,11 @@ const CASES: &[&[Case]] = &[
 pub(crate) fn scenarios() -> Vec<Scenario> {
     let all = CASES.iter().copied().flatten();
     let scenario = |case: &Case| {
-        let scenario = Scenario::new(case.name, perform)
-            .runtimes(&[Runtime::Remap])
-            .full();
+        let scenario = Scenario::new(case.name, perform).runtimes(&[Runtime::Remap]);
         if case.is_newer {
-            // Its task service is of the version that the newer flavour's has.
-            return scenario.flavours(&[Flavour::Forky]);
+            return scenario.flavours(&[Flavour::Forky23]);
         }
-        scenario
+        scenario.flavours(&Flavour::ALL).full()
     };
     all.map(scenario).collect()
 }
@@ -130,21 +121,12 @@ fn perform(context: &Context) -> Result<()> {
             .is_some_and(|(rest, _)| rest == case.name)
     });
     let case = case.with_context(|| format!("no case is called {name}"))?;
-    let mut against = STOCK;
-    if case.is_newer {
-        let Some(built) = GoProgram::Shim23.prepare()? else {
-            return skip("there is no Go on this machine to build the shim of containerd 2.3 with");
-        };
-        context
-            .a()
-            .install_file(&built, NEWER_STOCK.as_ref(), 0o755)?;
-        against = NEWER_STOCK;
-    }
     let ours = notes(context, case, OURS).context("our shim")?;
     // The stock shim now and then loses an event: only what it does each time counts. Ours has one try.
     let mut result = Ok(());
     for _ in 0..STOCK_ATTEMPTS {
-        let stock = notes(context, case, against).context("the stock shim")?;
+        let stock =
+            notes(context, case, context.flavour().stock_shim()).context("the stock shim")?;
         result = compare(context.flavour(), case, &stock, &ours);
         if result.is_ok() {
             break;

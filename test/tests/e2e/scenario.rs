@@ -21,14 +21,14 @@ pub(crate) struct Scenario {
 }
 
 impl Scenario {
-    /// Run for every flavour and runtime, the stock one too, which shows that the
+    /// Run for every suite and runtime, the stock one too, which shows that the
     /// scenario can be passed. `name` has the form `file::function`.
     pub(crate) const fn new(name: &'static str, run: fn(&Context) -> Result<()>) -> Self {
         Self {
             name,
             run,
             runtimes: &Runtime::ALL,
-            flavours: &Flavour::ALL,
+            flavours: &Flavour::SUITES,
             full: false,
         }
     }

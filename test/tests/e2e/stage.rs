@@ -151,9 +151,11 @@ fn expect_no_lies(flavour: Flavour, result: Result<()>) -> Result<()> {
 fn slot(flavour: Flavour) -> MutexGuard<'static, Option<Stage>> {
     static TRIXIE: Mutex<Option<Stage>> = Mutex::new(None);
     static FORKY: Mutex<Option<Stage>> = Mutex::new(None);
+    static FORKY_23: Mutex<Option<Stage>> = Mutex::new(None);
     let slot = match flavour {
         Flavour::Trixie => &TRIXIE,
         Flavour::Forky => &FORKY,
+        Flavour::Forky23 => &FORKY_23,
     };
     slot.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -3,7 +3,7 @@
 
 use anyhow::{Result, ensure};
 use remap_test::image::WORKLOAD_DIR;
-use remap_test::{Ctr, Runtime};
+use remap_test::{Ctr, Flavour, Runtime};
 
 use crate::context::Context;
 use crate::criu_conf::CriuConf;
@@ -16,7 +16,8 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     Scenario::new("stock::sem_creator_first", |context| {
         fails(context, "sem-creator-first", Some(NO_LINK_REMAP))
     })
-    .runtimes(STOCK),
+    .runtimes(STOCK)
+    .flavours(&Flavour::ALL),
     Scenario::new("stock::sem_user_first", |context| {
         fails(context, "sem-user-first", None)
     })

@@ -48,7 +48,7 @@ impl Expectation {
     pub(super) fn ours(&self, flavour: Flavour) -> Outcome {
         match flavour {
             Flavour::Trixie => self.trixie,
-            Flavour::Forky => self.forky,
+            Flavour::Forky | Flavour::Forky23 => self.forky,
         }
     }
 
@@ -56,7 +56,7 @@ impl Expectation {
     pub(super) fn stock(&self, flavour: Flavour) -> Stock {
         match flavour {
             Flavour::Trixie => self.stock_trixie,
-            Flavour::Forky => self.stock_forky,
+            Flavour::Forky | Flavour::Forky23 => self.stock_forky,
         }
     }
 }

@@ -56,7 +56,7 @@ pub(crate) fn write() -> Result<Option<PathBuf>> {
 
 /// When, of what, and on what.
 fn heading() -> String {
-    let on = Flavour::ALL.map(|flavour| {
+    let on = Flavour::SUITES.map(|flavour| {
         let versions = flavour.versions();
         format!(
             "{flavour} with containerd {}, runc {}, CRIU {}",

@@ -37,8 +37,8 @@ impl Seed {
             None => DEFAULT_MASTER,
         };
         // The flavours share the numbers among them.
-        let flavours = u32::try_from(Flavour::ALL.len())?;
-        let position = Flavour::ALL.iter().position(|one| *one == flavour);
+        let flavours = u32::try_from(Flavour::SUITES.len())?;
+        let position = Flavour::SUITES.iter().position(|one| *one == flavour);
         let first = u32::try_from(position.context("an unknown flavour")?)?;
         Ok((0..count)
             .map(|number| Self {

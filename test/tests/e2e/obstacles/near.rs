@@ -21,7 +21,7 @@ pub(super) fn near_misses(context: &Context) -> Result<()> {
     // CRIU 4.1 cannot dump any network socket on new kernels.
     let network = match context.flavour() {
         Flavour::Trixie => None,
-        Flavour::Forky => Some("tcp"),
+        Flavour::Forky | Flavour::Forky23 => Some("tcp"),
     };
     let args = ["python3", &script].into_iter().chain(network);
     holder::run(context)?.args(args).start()?;

@@ -50,7 +50,7 @@ pub(super) fn criu_refuses_each(context: &Context) -> Result<()> {
     // Those that this CRIU can dump on this kernel.
     let expected: &[&str] = match context.flavour() {
         Flavour::Trixie => &[],
-        Flavour::Forky => &["tcp-listener"],
+        Flavour::Forky | Flavour::Forky23 => &["tcp-listener"],
     };
     ensure!(dumped == expected, "these were dumped: {dumped:?}");
     session.end()?;

@@ -24,7 +24,7 @@ pub(crate) const ID: &str = "parity";
 fn service(flavour: Flavour) -> &'static str {
     match flavour {
         Flavour::Trixie => "containerd.task.v2.Task",
-        Flavour::Forky => "containerd.task.v3.Task",
+        Flavour::Forky | Flavour::Forky23 => "containerd.task.v3.Task",
     }
 }
 
