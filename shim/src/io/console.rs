@@ -10,7 +10,9 @@ use std::{
         unix::fs::OpenOptionsExt,
     },
     path::{Path, PathBuf},
+    pin::Pin,
     sync::atomic::{AtomicU64, Ordering},
+    task::{Context, Poll},
 };
 
 use containerd_shim::io::Pty;
@@ -18,7 +20,10 @@ use rustix::{
     net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg},
     termios::{Winsize, tcsetwinsize},
 };
-use tokio::{io::Interest, net::UnixListener};
+use tokio::{
+    io::{AsyncRead, Interest, ReadBuf},
+    net::UnixListener,
+};
 
 use super::IoError;
 
@@ -118,9 +123,14 @@ impl std::fmt::Debug for Console {
 }
 
 impl Console {
-    /// For reading and writing.
-    pub(super) fn pty(&self) -> Pty {
+    /// What goes into it.
+    pub(super) fn input(&self) -> Pty {
         self.0.clone()
+    }
+
+    /// What comes out of it.
+    pub(super) fn output(&self) -> Output {
+        Output(self.0.clone())
     }
 
     /// Sets the size, in characters.
@@ -139,6 +149,25 @@ impl Console {
     }
 }
 
+/// What comes out of a terminal. It ends as that of a pipe does: of a terminal that was hung up a
+/// read says EIO (tty_ioctl(4)), and a copy that gets an error forgets what it has still to write.
+pub(super) struct Output(Pty);
+
+impl AsyncRead for Output {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        match Pin::new(&mut self.0).poll_read(cx, buf) {
+            Poll::Ready(Err(error)) if error.raw_os_error() == Some(libc::EIO) => {
+                Poll::Ready(Ok(()))
+            }
+            other => other,
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::{
@@ -149,6 +178,38 @@ mod tests {
     use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
 
     use super::*;
+
+    /// The fifo is full when the process ends: what was read by then is delivered, too.
+    #[tokio::test]
+    async fn a_slow_reader_gets_all() {
+        let pty = nix::pty::openpty(None, None).unwrap();
+        let console = Console(Pty::new(File::from(pty.master)).unwrap());
+        let (reader, writer) = io::pipe().unwrap();
+        let (mut reader, writer) = (File::from(OwnedFd::from(reader)), OwnedFd::from(writer));
+        let mut writer = tokio::net::unix::pipe::Sender::from_owned_fd(writer).unwrap();
+        writer.writable().await.unwrap();
+        let full = loop {
+            if let Err(error) = writer.try_write(&[b'.'; 4096]) {
+                break error;
+            }
+        };
+        assert_eq!(full.kind(), io::ErrorKind::WouldBlock);
+
+        let mut output = console.output();
+        let copy = tokio::spawn(async move { tokio::io::copy(&mut output, &mut writer).await });
+        let mut slave = File::from(pty.slave);
+        slave.write_all(b"the end").unwrap();
+        // It reads now, and cannot write.
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        drop(slave);
+        let all = tokio::task::spawn_blocking(move || {
+            let mut all = Vec::new();
+            reader.read_to_end(&mut all).map(|_| all)
+        });
+        copy.await.unwrap().unwrap();
+        let all = all.await.unwrap().unwrap();
+        assert!(all.ends_with(b".the end"), "{}", all.len());
+    }
 
     #[tokio::test]
     async fn a_terminal_comes_over_the_socket() {

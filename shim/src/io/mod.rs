@@ -117,14 +117,14 @@ impl ProcessIo {
     ) -> Result<(), IoError> {
         let targets = stdio.targets()?;
         if let Target::Fifo(path) = &targets.stdin {
-            self.relay.input(path, console.pty())?;
+            self.relay.input(path, console.input())?;
         }
         match &targets.stdout {
-            Target::Null => self.relay.discard(console.pty()),
+            Target::Null => self.relay.discard(console.output()),
             Target::Binary(uri) => {
                 let (out, err) = (new_pipe()?, new_pipe()?);
                 self.logger = Some(Logger::start(uri, owner, out.0, err.0, reaper).await?);
-                self.relay.copy(console.pty(), sender(out.1)?);
+                self.relay.copy(console.output(), sender(out.1)?);
             }
             target => {
                 let source = Source::Console(console.clone());

@@ -35,7 +35,7 @@ impl Source {
     fn reader(self) -> Box<dyn AsyncRead + Send + Unpin> {
         match self {
             Self::Pipe(pipe) => Box::new(pipe),
-            Self::Console(console) => Box::new(console.pty()),
+            Self::Console(console) => Box::new(console.output()),
         }
     }
 }
@@ -90,7 +90,7 @@ impl Relay {
                 self.outputs.push(tokio::spawn(async move {
                     match process {
                         Source::Pipe(pipe) => note_end(splice_all(pipe, fifo).await),
-                        Source::Console(console) => copy(console.pty(), fifo).await,
+                        Source::Console(console) => copy(console.output(), fifo).await,
                     }
                     drop(hold);
                 }));
@@ -171,8 +171,8 @@ fn note_end(copied: io::Result<()>) {
     }
 }
 
-/// A pipe without a reader, and a terminal that was hung up (EIO, see tty_ioctl(4)), are how a
-/// copy normally ends.
+/// A pipe without a reader, and a terminal that was hung up before it had read its input (EIO, see
+/// tty_ioctl(4)), are how a copy normally ends.
 fn is_end(error: &io::Error) -> bool {
     error.kind() == ErrorKind::BrokenPipe || error.raw_os_error() == Some(libc::EIO)
 }
