@@ -62,13 +62,16 @@ pub(crate) fn check_create(
     all_text("options", paths)
 }
 
-/// The process of an exec request, once its fields are seen to be right.
+/// The process of an exec request, once its fields are seen to be right. Whether it has a terminal
+/// the request says, whatever its process does: containerd's client sets it only there.
 ///
 /// # Errors
 /// [`TaskError::Invalid`].
 pub(crate) fn process(request: &ExecProcessRequest) -> Result<Map<String, Value>, TaskError> {
     id("exec_id", &request.exec_id)?;
-    object("spec", &request.spec.value)
+    let mut process = object("spec", &request.spec.value)?;
+    process.insert("terminal".to_owned(), request.terminal.into());
+    Ok(process)
 }
 
 /// The fields of a checkpoint request that have rules, and of its options.
@@ -215,6 +218,25 @@ mod tests {
         assert_eq!(request("", "{}"), Some("exec_id"));
         for wrong in ["", "3", "[]", "null", "{"] {
             assert_eq!(request("e1", wrong), Some("spec"), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn the_request_says_whether_there_is_a_terminal() {
+        for (spec, terminal) in [
+            ("{}", true),
+            (r#"{"terminal":false}"#, true),
+            (r#"{"terminal":true}"#, false),
+        ] {
+            let mut request = ExecProcessRequest {
+                exec_id: "e1".into(),
+                terminal,
+                ..ExecProcessRequest::default()
+            };
+            request.spec.mut_or_insert_default().value = spec.into();
+            let process = process(&request).ok();
+            let says = process.and_then(|process| process.get("terminal")?.as_bool());
+            assert_eq!(says, Some(terminal), "{spec}");
         }
     }
 

@@ -25,6 +25,8 @@ pub(super) const CASES: &[Case] = &[
     Case::new("parity::io::exec_input", exec_input),
     Case::new("parity::io::terminal", terminal),
     Case::new("parity::io::terminal_exec", terminal_exec),
+    Case::new("parity::io::terminal_by_request", terminal_by_request),
+    Case::new("parity::io::no_terminal_by_request", no_terminal_by_request),
     Case::new("parity::io::resize", resize),
     Case::new("parity::io::resize_without", resize_without),
     Case::new("parity::io::child_holds_output", child_holds_output),
@@ -168,6 +170,38 @@ fn terminal_exec(run: &mut Run) -> Result<()> {
     }));
     run.start_exec_as(&request);
     let _ = run.resize("e", 91, 37);
+    run.notes.add("output", streams.stdout());
+    run.finish_exec("e");
+    Ok(())
+}
+
+/// A client says it in the request, and not in the process.
+fn terminal_by_request(run: &mut Run) -> Result<()> {
+    against_process(run, true)
+}
+
+fn no_terminal_by_request(run: &mut Run) -> Result<()> {
+    against_process(run, false)
+}
+
+fn against_process(run: &mut Run, terminal: bool) -> Result<()> {
+    run.running("sleep 600")?;
+    let streams = run.streams("e")?;
+    let line = "if tty >/dev/null; then echo terminal; else echo none; fi; exit 29";
+    let mut request = run.exec_request("e", "");
+    request.terminal = terminal;
+    request.stdout.clone_from(&streams.stdout);
+    if !terminal {
+        request.stderr.clone_from(&streams.stderr);
+    }
+    request.spec = super::run::process(&json!({
+        "args": ["/bin/sh", "-c", line],
+        "cwd": "/",
+        "env": ["PATH=/bin"],
+        "terminal": !terminal,
+        "user": { "uid": 0, "gid": 0 },
+    }));
+    run.start_exec_as(&request);
     run.notes.add("output", streams.stdout());
     run.finish_exec("e");
     Ok(())
