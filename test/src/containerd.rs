@@ -45,7 +45,8 @@ pub enum ShimLookup {
 }
 
 impl ShimLookup {
-    fn path(self) -> String {
+    /// The `PATH` of such a containerd.
+    pub(crate) fn path(self) -> String {
         match self {
             Self::SideBySide => format!("{SIDE_BY_SIDE_DIR}:{PATH}"),
             Self::DropIn => format!("{DROP_IN_DIR}:{SIDE_BY_SIDE_DIR}:{PATH}"),

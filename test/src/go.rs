@@ -1,6 +1,7 @@
 //! Programs of containerd's world in versions that no Debian suite has, built once per machine from
 //! Go's module proxy.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -25,6 +26,10 @@ pub enum GoProgram {
     Shim23,
     /// Prometheus' exporter of a machine's figures.
     NodeExporter,
+    /// Its client's integration tests: a program that `go test -c` makes.
+    ClientTests23,
+    /// A runc that fails where they want it to.
+    RuncFp23,
 }
 
 impl GoProgram {
@@ -32,9 +37,11 @@ impl GoProgram {
         match self {
             Self::Runc12 | Self::Runc14 => "github.com/opencontainers/runc",
             Self::NodeExporter => "github.com/prometheus/node_exporter",
-            Self::Containerd23 | Self::Ctr23 | Self::Shim23 => {
-                "github.com/containerd/containerd/v2"
-            }
+            Self::Containerd23
+            | Self::Ctr23
+            | Self::Shim23
+            | Self::ClientTests23
+            | Self::RuncFp23 => "github.com/containerd/containerd/v2",
         }
     }
 
@@ -44,6 +51,10 @@ impl GoProgram {
             Self::Containerd23 => "github.com/containerd/containerd/v2/cmd/containerd",
             Self::Ctr23 => "github.com/containerd/containerd/v2/cmd/ctr",
             Self::Shim23 => "github.com/containerd/containerd/v2/cmd/containerd-shim-runc-v2",
+            Self::ClientTests23 => "github.com/containerd/containerd/v2/integration/client",
+            Self::RuncFp23 => {
+                "github.com/containerd/containerd/v2/integration/failpoint/cmd/runc-fp"
+            }
         }
     }
 
@@ -54,7 +65,11 @@ impl GoProgram {
             Self::Runc12 => "1.2.8",
             Self::Runc14 => "1.4.4",
             Self::NodeExporter => "1.12.1",
-            Self::Containerd23 | Self::Ctr23 | Self::Shim23 => "2.3.4",
+            Self::Containerd23
+            | Self::Ctr23
+            | Self::Shim23
+            | Self::ClientTests23
+            | Self::RuncFp23 => "2.3.4",
         }
     }
 
@@ -62,7 +77,12 @@ impl GoProgram {
     fn cgo(self) -> &'static str {
         match self {
             Self::Runc12 | Self::Runc14 => "1",
-            Self::Containerd23 | Self::Ctr23 | Self::Shim23 | Self::NodeExporter => "0",
+            Self::Containerd23
+            | Self::Ctr23
+            | Self::Shim23
+            | Self::ClientTests23
+            | Self::RuncFp23
+            | Self::NodeExporter => "0",
         }
     }
 
@@ -112,10 +132,13 @@ impl GoProgram {
         );
         let partial_name = partial.as_os_str();
         self.go(dir.path(), &["mod".as_ref(), "tidy".as_ref()])?;
-        self.go(
-            dir.path(),
+        let command: &[&OsStr] = match self {
+            Self::ClientTests23 => &["test".as_ref(), "-c".as_ref()],
+            _ => &["build".as_ref()],
+        };
+        let args = [
+            command,
             &[
-                "build".as_ref(),
                 "-tags=netgo,osusergo".as_ref(),
                 "-ldflags".as_ref(),
                 version.as_ref(),
@@ -123,12 +146,13 @@ impl GoProgram {
                 partial_name,
                 self.package().as_ref(),
             ],
-        )?;
+        ];
+        self.go(dir.path(), &args.concat())?;
         fs::rename(&partial, program)
             .with_context(|| format!("cannot rename {}", partial.display()))
     }
 
-    fn go(self, dir: &Path, args: &[&std::ffi::OsStr]) -> Result<()> {
+    fn go(self, dir: &Path, args: &[&OsStr]) -> Result<()> {
         let output = Command::new("go")
             .args(args)
             .current_dir(dir)

@@ -13,7 +13,7 @@ mod software;
 #[cfg(test)]
 mod tests;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
@@ -28,6 +28,15 @@ pub const PYTHON_IMAGE: &str = "remap.test/python:1";
 
 /// The name under which `ctr image import` stores the image of [`fidelity`].
 pub const FIDELITY_IMAGE: &str = "remap.test/fidelity:1";
+
+/// The name that the image of [`client_suite`] has in its archive.
+const CLIENT_SUITE_IMAGE: &str = "remap.test/client-suite:1";
+
+/// Debian's accounts.
+const ACCOUNTS: [&str; 2] = ["etc/passwd", "etc/group"];
+
+/// As the first process of a container the applet does not end at SIGTERM.
+const NC: &str = "#!/bin/sh\ntrap 'exit 143' TERM\nbusybox nc \"$@\" &\nwait $!\n";
 
 /// Where [`python`] puts the workload scripts, inside the image.
 pub const WORKLOAD_DIR: &str = "/workload";
@@ -95,6 +104,33 @@ pub fn fidelity(tree: &Path, program: &Path, out: &Path) -> Result<String> {
     }
     layout::write(&layer, FIDELITY_IMAGE, &[], out)
         .with_context(|| format!("write the fidelity image {}", out.display()))
+}
+
+/// Builds what containerd's own client tests want of all their images: busybox, Debian's accounts,
+/// its `bash` and its `passwd` with the set-user-ID bit, a `sleep` that goes on after a checkpoint,
+/// an `nc` that ends at SIGTERM, and a file and a directory for a second layer to remove
+/// (`container_linux_test.go`: `TestUserNamespaces`, `TestBindLowPortNonOpt`, `TestIssue13030`).
+///
+/// `tree` is the root of a Debian tree. The archive appears at `out` only when it is complete.
+/// Returns the manifest's digest.
+///
+/// # Errors
+/// As for [`python`].
+pub fn client_suite(tree: &Path, out: &Path) -> Result<String> {
+    let mut layer = Layer::default();
+    rootfs::add_skeleton(&mut layer);
+    rootfs::add_busybox(&mut layer, tree)?;
+    let programs = ["usr/bin/bash", "usr/bin/passwd", "usr/bin/sleep"].map(PathBuf::from);
+    rootfs::add_libraries(&mut layer, tree, &programs)?;
+    let accounts = ACCOUNTS.map(PathBuf::from);
+    for path in programs.iter().chain(&accounts) {
+        layer.copy(path, tree.join(path));
+    }
+    layer.script("usr/bin/nc", NC);
+    layer.contents("file-to-delete", "");
+    layer.directory("dir-to-delete", 0o755);
+    layout::write(&layer, CLIENT_SUITE_IMAGE, &[], out)
+        .with_context(|| format!("write the image of the client tests {}", out.display()))
 }
 
 /// Builds the image of `software`: as [`python`], with the programs and libraries of that software

@@ -27,6 +27,7 @@
 
 mod cache;
 mod cargo;
+pub mod client_suite;
 pub mod containerd;
 mod copy;
 pub mod ctr;
@@ -49,6 +50,7 @@ mod software;
 mod tree;
 pub mod wait;
 
+pub use client_suite::ClientSuite;
 pub use containerd::{Containerd, ShimLookup};
 pub use copy::Transfer;
 pub use ctr::{Ctr, Runtime};

@@ -28,6 +28,7 @@ enum Node {
     },
     Contents {
         bytes: Vec<u8>,
+        mode: u32,
     },
     /// A file of the machine that builds the image, with its mode and mtime.
     Copy {
@@ -47,8 +48,16 @@ impl Layer {
 
     /// A file with mode 0644 and the given contents.
     pub(super) fn contents(&mut self, path: impl Into<PathBuf>, bytes: impl Into<Vec<u8>>) {
-        let bytes = bytes.into();
-        self.nodes.insert(path.into(), Node::Contents { bytes });
+        let (bytes, mode) = (bytes.into(), 0o644);
+        self.nodes
+            .insert(path.into(), Node::Contents { bytes, mode });
+    }
+
+    /// The same with mode 0755.
+    pub(super) fn script(&mut self, path: impl Into<PathBuf>, text: &str) {
+        let (bytes, mode) = (text.into(), 0o755);
+        self.nodes
+            .insert(path.into(), Node::Contents { bytes, mode });
     }
 
     /// A copy of the file `source`; if that is a symlink, of what it leads to.
@@ -122,8 +131,8 @@ fn append(tar: &mut tar::Builder<impl Write>, path: &Path, node: &Node) -> Resul
             header.set_mode(0o777);
             tar.append_link(&mut header, path, target)?;
         }
-        Node::Contents { bytes } => {
-            header.set_mode(0o644);
+        Node::Contents { bytes, mode } => {
+            header.set_mode(*mode);
             header.set_size(u64::try_from(bytes.len())?);
             tar.append_data(&mut header, path, bytes.as_slice())?;
         }

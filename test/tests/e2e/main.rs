@@ -39,6 +39,7 @@
 
 mod beside;
 mod binds;
+mod client;
 mod context;
 mod criu_conf;
 mod crowded;
@@ -108,6 +109,7 @@ const SCENARIOS: &[&[Scenario]] = &[
     plain::SCENARIOS,
     beside::SCENARIOS,
     newest::SCENARIOS,
+    client::SCENARIOS,
     stock::SCENARIOS,
     migration::SCENARIOS,
     binds::SCENARIOS,
