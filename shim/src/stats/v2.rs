@@ -1,5 +1,9 @@
 //! Figures of the unified hierarchy (the kernel's admin-guide/cgroup-v2).
 
+mod large_pages;
+mod pressure;
+mod rdma;
+
 use std::{collections::HashMap, path::Path};
 
 use containerd_shim_protos::{
@@ -19,14 +23,21 @@ pub(super) fn metrics(path: &Path) -> Metrics {
     let usage = std::fs::read_to_string(path.join("io.stat")).unwrap_or_default();
     let io = IOStat {
         usage: usage.lines().filter_map(io_entry).collect(),
+        psi: pressure::read(&path.join("io.pressure")),
         ..IOStat::default()
+    };
+    let cpu = CPUStat {
+        psi: pressure::read(&path.join("cpu.pressure")),
+        ..cpu(&table(&path.join("cpu.stat")))
     };
     Metrics {
         pids: MessageField::some(pids),
-        cpu: MessageField::some(cpu(&table(&path.join("cpu.stat")))),
+        cpu: MessageField::some(cpu),
         memory: MessageField::some(memory(path)),
         memory_events: MessageField::some(events(&table(&path.join("memory.events")))),
         io: MessageField::some(io),
+        rdma: MessageField::some(rdma::read(path)),
+        hugetlb: large_pages::read(path),
         ..Metrics::default()
     }
 }
@@ -87,6 +98,7 @@ fn memory(path: &Path) -> MemoryStat {
         swap_usage: number(&path.join("memory.swap.current")),
         swap_limit: number(&path.join("memory.swap.max")),
         swap_max_usage: number(&path.join("memory.swap.peak")),
+        psi: pressure::read(&path.join("memory.pressure")),
         ..MemoryStat::default()
     }
 }
@@ -134,6 +146,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let write = |name: &str, text: &str| std::fs::write(dir.path().join(name), text).unwrap();
         write("cpu.stat", "usage_usec 10\nuser_usec 7\nsystem_usec 3\n");
+        write("cpu.pressure", "some avg10=0.00 total=5\n");
+        write("memory.pressure", "full avg10=0.00 total=6\n");
         write("memory.current", "4096\n");
         write("memory.max", "max\n");
         write("memory.stat", "anon 12\n");
@@ -141,6 +155,9 @@ mod tests {
         write("pids.current", "2\n");
         write("io.stat", "8:0 rbytes=1 wbytes=2 rios=3 wios=4\nodd\n");
         let metrics = metrics(dir.path());
+        assert_eq!(metrics.cpu.psi.some.total, 5);
+        assert_eq!(metrics.memory.psi.full.total, 6);
+        assert!(metrics.io.psi.is_none() && metrics.hugetlb.is_empty());
         assert_eq!(metrics.cpu.usage_usec, 10);
         assert_eq!(metrics.memory.usage, 4096);
         assert_eq!(metrics.memory.usage_limit, u64::MAX);
