@@ -4,7 +4,10 @@
 //! In one cgroup each would be frozen, limited and killed with the other. runc before 1.2 puts it
 //! there with a warning, later ones refuse.
 
-use std::{io, path::Path};
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
 
 use serde_json::Value;
 
@@ -14,8 +17,8 @@ use crate::{
 };
 
 /// Points `linux.cgroupsPath` of the bundle to a cgroup named `id`, beside the one that it names, if
-/// that is named otherwise and has processes. One of systemd's (`slice:prefix:name`) stays: systemd
-/// itself refuses a second unit of a name.
+/// that is named otherwise and has processes. So with a unit of systemd's (`slice:prefix:name`, runc's
+/// docs/systemd.md).
 ///
 /// # Errors
 /// The bundle cannot be read or written; it is as it was.
@@ -34,12 +37,39 @@ pub(crate) fn ensure(bundle: &Bundle, id: &str) -> Result<(), BundleError> {
 
 /// The path to be set instead, if any.
 fn own(path: &Value, id: &str, is_populated: impl FnOnce(&Path) -> bool) -> Option<String> {
-    let text = path.as_str().filter(|text| !text.contains(':'))?;
+    let text = path.as_str()?;
+    if text.contains(':') {
+        let (unit, name) = text.rsplit_once(':')?;
+        return (name != id && is_populated(&scope(text)?)).then(|| format!("{unit}:{id}"));
+    }
     let path = Path::new(text);
     if path.file_name()? == id || !is_populated(path.strip_prefix("/").unwrap_or(path)) {
         return None;
     }
     path.with_file_name(id).to_str().map(str::to_owned)
+}
+
+/// Where systemd has the scope `slice:prefix:name`: a slice `a-b.slice` is in `a.slice` (systemd.slice(5)),
+/// and without one the scope is in `system.slice`.
+fn scope(text: &str) -> Option<PathBuf> {
+    let mut parts = text.split(':');
+    let (slice, prefix, name) = (parts.next()?, parts.next()?, parts.next()?);
+    if parts.next().is_some() || name.ends_with(".slice") {
+        return None;
+    }
+    let slice = if slice.is_empty() {
+        "system.slice"
+    } else {
+        slice
+    };
+    let slice = slice.strip_suffix(".slice")?;
+    let ends = slice.match_indices('-').map(|(end, _)| end);
+    // `-.slice` is the root.
+    let slices = ends.chain([slice.len()]).filter_map(|end| slice.get(..end));
+    let slices = slices.filter(|slice| !slice.is_empty() && *slice != "-");
+    let mut path: PathBuf = slices.map(|slice| format!("{slice}.slice")).collect();
+    path.push(format!("{prefix}-{name}.scope"));
+    Some(path)
 }
 
 /// Whether a cgroup, or one below it, has processes in any hierarchy. What cannot be read has none.
@@ -73,9 +103,28 @@ mod tests {
         assert_eq!(own("default/c1", true).as_deref(), Some("default/c2"));
         assert_eq!(own("/default/c1", false), None);
         assert_eq!(own("/default/c2", true), None);
-        assert_eq!(own("machine.slice:ctr:c1", true), None);
+        let unit = own("machine.slice:ctr:c1", true);
+        assert_eq!(unit.as_deref(), Some("machine.slice:ctr:c2"));
+        assert_eq!(own("machine.slice:ctr:c1", false), None);
+        assert_eq!(own("machine.slice:ctr:c2", true), None);
+        assert_eq!(own("a:b", true), None);
         assert_eq!(own("", true), None);
         assert_eq!(super::own(&Value::Null, "c2", |_| true), None);
+    }
+
+    #[test]
+    fn scopes_are_where_systemd_has_them() {
+        let is = |text: &str, path: &str| assert_eq!(scope(text), Some(path.into()), "{text}");
+        is("machine.slice:ctr:c1", "machine.slice/ctr-c1.scope");
+        is(":nerdctl:c1", "system.slice/nerdctl-c1.scope");
+        is(
+            "kubepods-pod1.slice:cri:c1",
+            "kubepods.slice/kubepods-pod1.slice/cri-c1.scope",
+        );
+        is("-.slice:ctr:c1", "ctr-c1.scope");
+        for text in ["", "a:b", "a.slice:b:c:d", "a:b:c", "a.slice:b:c.slice"] {
+            assert_eq!(scope(text), None, "{text}");
+        }
     }
 
     #[test]
