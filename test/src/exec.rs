@@ -15,6 +15,7 @@ pub use output::{CommandFailed, Output};
 pub use running::Background;
 
 use crate::host::Host;
+use crate::wait;
 
 /// What a command gets if it does not say otherwise.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(60);
@@ -87,7 +88,8 @@ impl<'h> HostCommand<'h> {
         self
     }
 
-    /// How long [`Self::run`] lets it run. Without it: one minute.
+    /// How long [`Self::run`] lets it run, or longer where everything is slow
+    /// ([`wait::PATIENCE_VARIABLE`]). Without it: one minute.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
         self
@@ -99,7 +101,7 @@ impl<'h> HostCommand<'h> {
     /// # Errors
     /// The command cannot be started. Its own failure is no error here.
     pub fn run(self) -> Result<Output> {
-        let timeout = self.timeout;
+        let timeout = wait::patient(self.timeout);
         self.spawn()?.finish(timeout)
     }
 

@@ -1,5 +1,6 @@
 //! The program with the fidelity suite's own workloads.
 
+use std::env;
 use std::path::PathBuf;
 use std::sync::OnceLock;
 
@@ -9,7 +10,10 @@ use crate::cargo;
 
 const NAME: &str = "remap-fidelity";
 
-/// The program on this machine; cargo builds it now, once, and static: the container that it runs
+/// The environment variable that names a program built already.
+pub const BINARY_VARIABLE: &str = "REMAP_FIDELITY_BIN";
+
+/// The program on this machine: the one that the environment names, or else one that cargo builds now, once, and static: the container that it runs
 /// in has no C library, and this machine's need not be that of the trees.
 ///
 /// # Errors
@@ -21,6 +25,9 @@ pub fn program() -> Result<PathBuf> {
 }
 
 fn build() -> Result<PathBuf> {
+    if let Some(path) = env::var_os(BINARY_VARIABLE) {
+        return Ok(path.into());
+    }
     let args = ["rustc", "--package", NAME, "--bin", NAME];
     let compiler_args = ["-C", "target-feature=+crt-static", "-C", "strip=symbols"];
     cargo::build(NAME, &args, &compiler_args)

@@ -25,7 +25,7 @@
 //! # }
 //! ```
 
-mod cache;
+pub mod cache;
 mod cargo;
 pub mod client_suite;
 pub mod containerd;
@@ -48,6 +48,7 @@ pub mod schema;
 pub mod shim;
 mod software;
 mod tree;
+mod vm;
 pub mod wait;
 
 pub use client_suite::ClientSuite;
@@ -63,3 +64,4 @@ pub use leftovers::Baseline;
 pub use link::Link;
 pub use software::Software;
 pub use tree::Tree;
+pub use vm::Vm;

@@ -18,13 +18,13 @@ use crate::host::Host;
 const TOOL_DIR: &str = "/usr/local/bin";
 
 /// The environment variable that names a shim built already.
-const BINARY_VARIABLE: &str = "REMAP_SHIM_BIN";
+pub const BINARY_VARIABLE: &str = "REMAP_SHIM_BIN";
 
 /// The package and its binary.
 const NAME: &str = "containerd-shim-remap-v2";
 
 /// The package's other binary, which cargo puts beside the first.
-const TOOL: &str = "remapctl";
+pub const TOOL: &str = "remapctl";
 
 /// The shim's binary on this machine: the one that the environment names, or
 /// else one that cargo builds now from this checkout.

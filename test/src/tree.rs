@@ -34,6 +34,10 @@ const PACKAGES: &[&str] = &[
     "tini",
 ];
 
+/// What a virtual machine has besides: see [`crate::Vm`]. The kernel's package makes its initial ram
+/// disk itself.
+const OF_MACHINE: &[&str] = &["linux-image-cloud-amd64", "systemd-sysv", "udev"];
+
 /// Counted up when the way a tree is built changes in anything but its packages.
 const RECIPE: u32 = 1;
 
@@ -59,6 +63,19 @@ impl Tree {
             name: flavour.suite().to_owned(),
             variant: "minbase",
             packages: PACKAGES,
+        })
+    }
+
+    /// As [`Self::prepare`], with all that a virtual machine needs to start from it.
+    ///
+    /// # Errors
+    /// As for [`Self::prepare`].
+    pub fn of_machine(flavour: Flavour) -> Result<Self> {
+        Self::of(&Recipe {
+            flavour,
+            name: format!("{flavour}-machine"),
+            variant: "minbase",
+            packages: &[PACKAGES, OF_MACHINE].concat(),
         })
     }
 

@@ -1,13 +1,29 @@
 //! Waiting with a limit: for a child process, and for a condition.
 
+use std::env;
 use std::os::fd::AsFd;
 use std::process::Child;
+use std::sync::OnceLock;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
+
+/// The environment variable by which each limit is multiplied where everything is slow, as in a
+/// [`crate::Vm`].
+pub const PATIENCE_VARIABLE: &str = "REMAP_TEST_PATIENCE";
+
+/// As long as `limit` on a fast machine.
+pub(crate) fn patient(limit: Duration) -> Duration {
+    static FACTOR: OnceLock<u32> = OnceLock::new();
+    let factor = *FACTOR.get_or_init(|| {
+        let said = env::var(PATIENCE_VARIABLE).ok();
+        said.and_then(|said| said.parse().ok()).unwrap_or(1)
+    });
+    limit.saturating_mul(factor)
+}
 
 /// Waits until `child` has exited, without reaping it, so that its pid and its
 /// process group still mean it. Says whether it has within `limit`; a limit beyond
@@ -36,13 +52,14 @@ pub(crate) fn for_child(child: &Child, limit: Duration) -> Result<bool> {
     }
 }
 
-/// Asks `condition` until it says yes, for as long as `limit`. Says whether it did.
+/// Asks `condition` until it says yes, for as long as `limit`, or longer where everything is slow
+/// ([`PATIENCE_VARIABLE`]). Says whether it did.
 ///
 /// # Errors
 /// The first error of the condition ends the wait.
 pub fn until(limit: Duration, mut condition: impl FnMut() -> Result<bool>) -> Result<bool> {
     const PAUSE: Duration = Duration::from_millis(20);
-    let end = Instant::now() + limit;
+    let end = Instant::now() + patient(limit);
     loop {
         if condition()? {
             return Ok(true);

@@ -15,7 +15,7 @@ use crate::exec::{HostCommand, Output};
 use crate::flavour::Flavour;
 use crate::go::GoProgram;
 use crate::tree::Tree;
-use crate::{cache, wait};
+use crate::{cache, vm, wait};
 
 /// What makes a host, keeps it and removes it; it is run by bash.
 const SCRIPT: &str = include_str!("host.sh");
@@ -33,7 +33,8 @@ pub struct Host {
     flavour: Flavour,
     init: u32,
     dir: PathBuf,
-    keeper: Child,
+    /// None for the machine itself.
+    keeper: Option<Child>,
     /// The host lives as long as this is open.
     lifeline: Option<ChildStdin>,
 }
@@ -92,13 +93,36 @@ impl Host {
             flavour: tree.flavour(),
             init,
             dir,
-            keeper,
+            keeper: Some(keeper),
             lifeline,
         };
         for (program, installed) in programs {
             host.install_file(&program, &installed, 0o755)?;
         }
         Ok(host)
+    }
+
+    /// The machine itself, which must be a [`crate::Vm`] that ends with the tests: with the systemd
+    /// and the cgroups that it has.
+    ///
+    /// # Errors
+    /// It is no such machine.
+    pub fn machine(flavour: Flavour) -> Result<Self> {
+        ensure!(
+            Path::new(vm::PORT).exists(),
+            "this is no virtual machine of the tests: there is no {}",
+            vm::PORT
+        );
+        // Its commands have no cgroup to join.
+        fs::write("/run/host-cgroups", "").context("cannot write /run/host-cgroups")?;
+        Ok(Self {
+            name: "machine".to_owned(),
+            flavour,
+            init: 1,
+            dir: PathBuf::from("/"),
+            keeper: None,
+            lifeline: None,
+        })
     }
 
     /// Its name, which is its host name too.
@@ -148,18 +172,16 @@ impl Host {
     }
 
     fn end(&mut self) -> Result<()> {
+        let Some(keeper) = &mut self.keeper else {
+            return Ok(());
+        };
         if self.lifeline.take().is_none() {
             return Ok(());
         }
-        if !wait::for_child(&self.keeper, STOP_TIMEOUT)? {
-            self.keeper
-                .kill()
-                .context("cannot kill the host's script")?;
+        if !wait::for_child(keeper, STOP_TIMEOUT)? {
+            keeper.kill().context("cannot kill the host's script")?;
         }
-        let status = self
-            .keeper
-            .wait()
-            .context("cannot wait for the host's script")?;
+        let status = keeper.wait().context("cannot wait for the host's script")?;
         ensure!(
             !self.dir.exists(),
             "host {} is not wholly removed (its script: {status}): see {}; the next start of a \

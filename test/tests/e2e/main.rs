@@ -28,6 +28,9 @@
 //! ([`remap_test::ctr::truth`]): a scenario fails if `remapctl plan` was wrong. One that makes
 //! a checkpoint fail in a way that no plan can know says so, by `without_plan` and a reason.
 //!
+//! Some of them are run in a virtual machine with cgroup v2, too, and those of [`machine`] there
+//! only: see [`vm`].
+//!
 //! Scenarios of one flavour run one after the other; the flavours run in parallel.
 //! The variable `REMAP_TEST_FULL=1` adds the scenarios that are marked
 //! [`Scenario::full`]; `REMAP_SHIM_BIN` names a shim that is built already.
@@ -61,6 +64,7 @@ mod leave_running;
 mod lifecycle;
 mod linked;
 mod looks_deleted;
+mod machine;
 mod meanwhile;
 mod memory_files;
 mod metrics;
@@ -92,6 +96,7 @@ mod terminal;
 mod together;
 mod user_conf;
 mod user_namespace;
+mod vm;
 mod workload;
 
 use std::process::ExitCode;
@@ -156,17 +161,32 @@ fn main() -> ExitCode {
         .test_threads
         .get_or_insert(remap_test::Flavour::SUITES.len());
     let parity = parity::scenarios();
-    let trials = scenario::trials(SCENARIOS.iter().copied().flatten().chain(&parity));
+    let usual = SCENARIOS.iter().copied().flatten().chain(&parity);
+    let trials = match vm::asked_for() {
+        Some(names) => {
+            let mut trials = scenario::trials(usual.chain(machine::SCENARIOS));
+            trials.retain(|trial| names.iter().any(|name| name == trial.name()));
+            trials
+        }
+        None => {
+            let mut trials = scenario::trials(usual);
+            trials.extend(vm::trials(&arguments));
+            trials
+        }
+    };
     let conclusion = libtest_mimic::run(&arguments, trials);
     stage::end_all();
     skips::print();
     if let Some(summary) = truth::summary() {
         println!("{summary}");
     }
-    match fidelity::report::write() {
-        Ok(Some(path)) => println!("fidelity suite: see {}", path.display()),
-        Ok(None) => {}
-        Err(error) => eprintln!("{error:#}"),
+    // A machine's is not the one that is asked for.
+    if vm::asked_for().is_none() {
+        match fidelity::report::write() {
+            Ok(Some(path)) => println!("fidelity suite: see {}", path.display()),
+            Ok(None) => {}
+            Err(error) => eprintln!("{error:#}"),
+        }
     }
     conclusion.exit_code()
 }

@@ -88,8 +88,10 @@ fn after_restore(context: &Context) -> Result<()> {
     ctr.remove("restored")?;
     ctr.restore("restored", CHECKPOINT)?;
     let metrics = ctr.command(["task", "metrics", "restored"]).check()?;
+    // Of cgroup v1, or of v2.
+    let limit = ["memory.limit_in_bytes", "memory.usage_limit"];
     ensure!(
-        metrics.text().contains("memory.limit_in_bytes"),
+        limit.iter().any(|figure| metrics.text().contains(figure)),
         "{metrics:?}"
     );
     let before = topics(&events, "restored")

@@ -69,10 +69,15 @@ pub(crate) fn skip(reason: impl Into<String>) -> Result<()> {
     Err(Skipped(reason.into()).into())
 }
 
+/// Whether this is a full run.
+pub(crate) fn is_full() -> bool {
+    env::var_os("REMAP_TEST_FULL").is_some_and(|value| value == "1")
+}
+
 /// The tests of all scenarios: for each flavour, grouped by the way containerd
 /// looks shims up, so that it is restarted once.
 pub(crate) fn trials<'s>(scenarios: impl Iterator<Item = &'s Scenario> + Clone) -> Vec<Trial> {
-    let full = env::var_os("REMAP_TEST_FULL").is_some_and(|value| value == "1");
+    let full = is_full();
     let mut trials = Vec::new();
     for runtime in Runtime::ALL {
         for scenario in scenarios.clone().filter(|scenario| full || !scenario.full) {

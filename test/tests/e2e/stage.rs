@@ -161,7 +161,7 @@ fn slot(flavour: Flavour) -> MutexGuard<'static, Option<Stage>> {
 }
 
 /// The shim under test, found or built once.
-fn shim_binary() -> Result<PathBuf> {
+pub(crate) fn shim_binary() -> Result<PathBuf> {
     static BINARY: OnceLock<Result<PathBuf, String>> = OnceLock::new();
     let binary = BINARY.get_or_init(|| shim::binary().map_err(|error| format!("{error:#}")));
     binary
