@@ -3,8 +3,9 @@
 use std::fmt;
 
 /// Where the kernel keeps a frozen task: cgroup v1 and the unified hierarchy
-/// (`kernel/freezer.c`, `kernel/signal.c`).
-const FROZEN: [&str; 2] = ["__refrigerator", "do_freezer_trap"];
+/// (`kernel/freezer.c`, `kernel/signal.c`). Compilers may put the last into the function before, which
+/// waits nowhere else, but for a task that is stopped.
+const FROZEN: [&str; 3] = ["__refrigerator", "do_freezer_trap", "get_signal"];
 
 /// Where cgroup v1 freezes a task without waking it (`TASK_FREEZABLE`): it stays there, and looks
 /// as if it slept uninterruptibly (`fs/proc/array.c`).
@@ -47,7 +48,9 @@ pub(super) fn look_at(pid: i32) -> Option<StuckTask> {
     let command = text(read("comm")?);
     let place_is = |known: &[&str]| known.contains(&place.as_str());
     let ended = matches!(state, b'Z' | b'X');
-    let frozen = place_is(&FROZEN) || (state == b'D' && place_is(&FROZEN_IN_SLEEP));
+    // One that is stopped or traced is as good as frozen, in either hierarchy.
+    let stopped = matches!(state, b'T' | b't');
+    let frozen = stopped || place_is(&FROZEN) || (state == b'D' && place_is(&FROZEN_IN_SLEEP));
     (!ended && !frozen).then_some(StuckTask {
         pid,
         command,
@@ -153,6 +156,22 @@ mod tests {
         assert_eq!(state(b"7 (a) R (x)) D 1 2"), Some(b'D'));
         assert_eq!(state(b""), None);
         assert_eq!(state(b"7 (a)"), None);
+    }
+
+    #[test]
+    fn a_stopped_task_is_in_nobodys_way() {
+        let mut child = std::process::Command::new("sleep")
+            .arg("60")
+            .spawn()
+            .unwrap();
+        let pid = nix::unistd::Pid::from_raw(child.id().cast_signed());
+        assert!(look_at(pid.as_raw()).is_some());
+        nix::sys::signal::kill(pid, nix::sys::signal::SIGSTOP).unwrap();
+        let stopped = nix::sys::wait::WaitPidFlag::WUNTRACED;
+        nix::sys::wait::waitpid(pid, Some(stopped)).unwrap();
+        assert_eq!(look_at(pid.as_raw()), None);
+        child.kill().unwrap();
+        child.wait().unwrap();
     }
 
     #[test]

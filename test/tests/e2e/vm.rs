@@ -29,7 +29,7 @@ const SCENARIOS: &[&str] = &[
     "machine::figures::stock",
     "machine::figures::remap",
     "machine::stopped::remap",
-    "freeze::vfork::remap",
+    "freeze::fuse::remap",
     "beside::original::remap",
     "migration::demo::remap",
     "stock::demo::stock",
