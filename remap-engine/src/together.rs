@@ -15,6 +15,7 @@
 
 mod circle;
 mod group;
+mod ipc;
 mod moment;
 mod neighbour;
 pub(crate) mod restored;
@@ -51,10 +52,13 @@ pub struct Together {
     pub after: BTreeSet<String>,
 }
 
-/// Whether a container says by itself with whom it moves, or is one of a pod.
+/// Whether a container says by itself with whom it moves, is one of a pod, or may share its `/dev/shm`
+/// by nerdctl.
 #[must_use]
 pub fn is_declared(bundle: &Bundle) -> bool {
-    declared(bundle).next().is_some() || bundle.annotations.contains_key(SANDBOX)
+    declared(bundle).next().is_some()
+        || bundle.annotations.contains_key(SANDBOX)
+        || ipc::owner(bundle).is_some()
 }
 
 /// The ids in [`MOVES_WITH`], which are separated by commas or spaces.

@@ -22,8 +22,7 @@ const LOOKUP_FILE: &str = "/run/containerd.lookup";
 
 const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// No CRI: nothing here speaks it, and it is a third of the start-up time. The level of the log is
-/// added: debug makes a shim's log part of containerd's.
+/// No CRI: hardly anything here speaks it, and it is a third of the start-up time.
 const CONFIG: &str = r#"version = 2
 disabled_plugins = [
   "io.containerd.grpc.v1.cri",
@@ -32,6 +31,26 @@ disabled_plugins = [
   "io.containerd.podsandbox.controller.v1.podsandbox",
   "io.containerd.grpc.v1.sandbox-controllers",
 ]
+"#;
+
+/// CRI as far as it works here: scores below the own one are denied to us, and a pod's first container
+/// is of the tests' own image ([`crate::image::pause`]). The handlers are the ways to come to a shim.
+/// (1.7 and 2.1 both read this version of the configuration.)
+const CRI_CONFIG: &str = r#"version = 2
+
+[plugins."io.containerd.grpc.v1.cri"]
+  restrict_oom_score_adj = true
+  sandbox_image = "remap.test/pause:1"
+
+[plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc]
+  runtime_type = "io.containerd.runc.v2"
+
+[plugins."io.containerd.grpc.v1.cri".containerd.runtimes.by-path]
+  runtime_type = "io.containerd.runc.v2"
+  runtime_path = "/opt/remap/bin/containerd-shim-remap-v2"
+
+[plugins."io.containerd.grpc.v1.cri".containerd.runtimes.own-type]
+  runtime_type = "io.containerd.remap.v2"
 "#;
 
 /// Which shim this containerd finds under the name `io.containerd.runc.v2`. It
@@ -91,7 +110,15 @@ impl<'h> Containerd<'h> {
             }
             self.stop()?;
         }
-        self.start(lookup, "debug")
+        self.start(lookup, CONFIG, "debug")
+    }
+
+    /// Starts one that speaks CRI. It must not run, and is to be stopped by who has started it.
+    ///
+    /// # Errors
+    /// It does not answer in time.
+    pub(crate) fn start_with_cri(&self, lookup: ShimLookup) -> Result<()> {
+        self.start(lookup, CRI_CONFIG, "debug")
     }
 
     /// Starts one that logs each event that it gets. It must not run, and is to be stopped by who
@@ -100,7 +127,7 @@ impl<'h> Containerd<'h> {
     /// # Errors
     /// It does not answer in time.
     pub fn start_tracing(&self, lookup: ShimLookup) -> Result<()> {
-        self.start(lookup, "trace")
+        self.start(lookup, CONFIG, "trace")
     }
 
     /// Stops it, politely if it reacts. The host's shims and containers run on.
@@ -141,9 +168,10 @@ impl<'h> Containerd<'h> {
         Ok(self.host.shell(&line)?.text().into_owned())
     }
 
-    fn start(&self, lookup: ShimLookup, level: &str) -> Result<()> {
+    /// Debug makes a shim's log part of containerd's.
+    fn start(&self, lookup: ShimLookup, config: &str, level: &str) -> Result<()> {
         let host = self.host;
-        let config = format!("{CONFIG}\n[debug]\n  level = \"{level}\"\n");
+        let config = format!("{config}\n[debug]\n  level = \"{level}\"\n");
         host.command("tee").arg(CONFIG_FILE).stdin(config).check()?;
         host.command("tee")
             .arg(LOOKUP_FILE)

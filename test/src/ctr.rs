@@ -107,6 +107,12 @@ impl<'h> Ctr<'h> {
         self.host
     }
 
+    /// The namespace of containerd's.
+    #[must_use]
+    pub fn namespace(&self) -> &str {
+        &self.namespace
+    }
+
     /// Any `ctr` command, for what has no method here.
     pub fn command<S: AsRef<std::ffi::OsStr>>(
         &self,

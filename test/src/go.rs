@@ -30,7 +30,24 @@ pub enum GoProgram {
     ClientTests23,
     /// A runc that fails where they want it to.
     RuncFp23,
+    /// nerdctl 2.3.
+    Nerdctl,
+    /// crictl, of Kubernetes 1.37.
+    Crictl,
 }
+
+/// nerdctl's own tests use a module of which only its `replace` says where it is, and so does one file
+/// that is built into the program. This stands for the module: what the file wants of it is Go's own.
+const NERDCTL_TEST_MODULE: [(&str, &str); 2] = [
+    (
+        "tigron/go.mod",
+        "module github.com/containerd/nerdctl/mod/tigron\n",
+    ),
+    (
+        "tigron/tig/tig.go",
+        "package tig\n\nimport \"testing\"\n\ntype T = testing.TB\n",
+    ),
+];
 
 impl GoProgram {
     fn module(self) -> &'static str {
@@ -42,6 +59,8 @@ impl GoProgram {
             | Self::Shim23
             | Self::ClientTests23
             | Self::RuncFp23 => "github.com/containerd/containerd/v2",
+            Self::Nerdctl => "github.com/containerd/nerdctl/v2",
+            Self::Crictl => "sigs.k8s.io/cri-tools",
         }
     }
 
@@ -55,6 +74,8 @@ impl GoProgram {
             Self::RuncFp23 => {
                 "github.com/containerd/containerd/v2/integration/failpoint/cmd/runc-fp"
             }
+            Self::Nerdctl => "github.com/containerd/nerdctl/v2/cmd/nerdctl",
+            Self::Crictl => "sigs.k8s.io/cri-tools/cmd/crictl",
         }
     }
 
@@ -70,13 +91,15 @@ impl GoProgram {
             | Self::Shim23
             | Self::ClientTests23
             | Self::RuncFp23 => "2.3.4",
+            Self::Nerdctl => "2.3.5",
+            Self::Crictl => "1.37.0",
         }
     }
 
     /// Whether it has parts in C (`CGO_ENABLED`). Those of containerd that have some are left out.
     fn cgo(self) -> &'static str {
         match self {
-            Self::Runc12 | Self::Runc14 => "1",
+            Self::Runc12 | Self::Runc14 | Self::Nerdctl | Self::Crictl => "1",
             Self::Containerd23
             | Self::Ctr23
             | Self::Shim23
@@ -118,12 +141,25 @@ impl GoProgram {
     fn build(self, program: &Path) -> Result<()> {
         eprintln!("building {} (once per machine)", program.display());
         let dir = tempfile::tempdir().context("cannot make a temporary directory")?;
-        let module = format!(
+        let mut module = format!(
             "module remap.test/go\n\nrequire {} v{}\n\ntool {}\n",
             self.module(),
             self.version(),
             self.package()
         );
+        let mut tidy = vec!["mod".as_ref(), "tidy".as_ref()];
+        if self == Self::Nerdctl {
+            for (name, contents) in NERDCTL_TEST_MODULE {
+                let path = dir.path().join(name);
+                fs::create_dir_all(path.parent().unwrap_or(dir.path()))
+                    .and_then(|()| fs::write(&path, contents))
+                    .with_context(|| format!("cannot write {name}"))?;
+            }
+            // From Go 1.17 on modules that only others need are not looked at; some cannot be had.
+            // And the rest of the test module is missed, but not by the program.
+            module += "\ngo 1.24\n\nreplace github.com/containerd/nerdctl/mod/tigron => ./tigron\n";
+            tidy.push("-e".as_ref());
+        }
         fs::write(dir.path().join("go.mod"), module).context("cannot write go.mod")?;
         let partial = program.with_extension("partial");
         let version = format!(
@@ -131,7 +167,7 @@ impl GoProgram {
             self.version()
         );
         let partial_name = partial.as_os_str();
-        self.go(dir.path(), &["mod".as_ref(), "tidy".as_ref()])?;
+        self.go(dir.path(), &tidy)?;
         let command: &[&OsStr] = match self {
             Self::ClientTests23 => &["test".as_ref(), "-c".as_ref()],
             _ => &["build".as_ref()],

@@ -23,6 +23,9 @@ use layer::Layer;
 /// The name under which `ctr image import` stores the image of [`busybox`].
 pub const BUSYBOX_IMAGE: &str = "remap.test/busybox:1";
 
+/// The name under which `ctr image import` stores the image of [`pause`].
+pub const PAUSE_IMAGE: &str = "remap.test/pause:1";
+
 /// The name under which `ctr image import` stores the image of [`python`].
 pub const PYTHON_IMAGE: &str = "remap.test/python:1";
 
@@ -53,8 +56,24 @@ pub fn busybox(tree: &Path, out: &Path) -> Result<String> {
     let mut layer = Layer::default();
     rootfs::add_skeleton(&mut layer);
     rootfs::add_busybox(&mut layer, tree)?;
-    layout::write(&layer, BUSYBOX_IMAGE, &[], out)
+    layout::write(&layer, BUSYBOX_IMAGE, &[], layout::SHELL, out)
         .with_context(|| format!("write the busybox image {}", out.display()))
+}
+
+/// Builds the image of a pod's first container, which keeps the namespaces of the pod: busybox, and
+/// it sleeps until it is ended.
+///
+/// `tree` and the archive at `out` are as for [`busybox`].
+///
+/// # Errors
+/// As for [`busybox`].
+pub fn pause(tree: &Path, out: &Path) -> Result<String> {
+    let mut layer = Layer::default();
+    rootfs::add_skeleton(&mut layer);
+    rootfs::add_busybox(&mut layer, tree)?;
+    let command = ["/usr/bin/sleep", "infinity"];
+    layout::write(&layer, PAUSE_IMAGE, &[], &command, out)
+        .with_context(|| format!("write the pause image {}", out.display()))
 }
 
 /// Builds the Python image: busybox, the tree's `python3` with its standard
@@ -79,7 +98,7 @@ pub fn python(tree: &Path, workloads: &Path, out: &Path) -> Result<String> {
     // Compiled modules come with the library. Python shall not write more of
     // them into a container's root file system while a test compares it.
     let env = ["PYTHONDONTWRITEBYTECODE=1"];
-    layout::write(&layer, PYTHON_IMAGE, &env, out)
+    layout::write(&layer, PYTHON_IMAGE, &env, layout::SHELL, out)
         .with_context(|| format!("write the Python image {}", out.display()))
 }
 
@@ -102,7 +121,7 @@ pub fn fidelity(tree: &Path, program: &Path, out: &Path) -> Result<String> {
         let contents: Vec<u8> = name.bytes().cycle().take(5000).collect();
         layer.contents(format!("usr/share/fidelity/{name}"), contents);
     }
-    layout::write(&layer, FIDELITY_IMAGE, &[], out)
+    layout::write(&layer, FIDELITY_IMAGE, &[], layout::SHELL, out)
         .with_context(|| format!("write the fidelity image {}", out.display()))
 }
 
@@ -129,7 +148,7 @@ pub fn client_suite(tree: &Path, out: &Path) -> Result<String> {
     layer.script("usr/bin/nc", NC);
     layer.contents("file-to-delete", "");
     layer.directory("dir-to-delete", 0o755);
-    layout::write(&layer, CLIENT_SUITE_IMAGE, &[], out)
+    layout::write(&layer, CLIENT_SUITE_IMAGE, &[], layout::SHELL, out)
         .with_context(|| format!("write the image of the client tests {}", out.display()))
 }
 
@@ -149,6 +168,6 @@ pub fn software(tree: &Path, software: Software, workloads: &Path, out: &Path) -
     software::add(&mut layer, tree, software)?;
     rootfs::add_workloads(&mut layer, workloads)?;
     let env = ["PYTHONDONTWRITEBYTECODE=1"];
-    layout::write(&layer, software.image(), &env, out)
+    layout::write(&layer, software.image(), &env, layout::SHELL, out)
         .with_context(|| format!("write the image of {software}, {}", out.display()))
 }

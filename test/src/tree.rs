@@ -18,6 +18,8 @@ const PACKAGES: &[&str] = &[
     "busybox-static",
     "ca-certificates",
     "containerd",
+    // For the networks of nerdctl.
+    "containernetworking-plugins",
     "criu",
     "crun",
     "iproute2",

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use super::group::FreezeGroup;
-use super::{SANDBOX, declared, id_of};
+use super::{SANDBOX, declared, id_of, ipc};
 use crate::bundle::Bundle;
 use crate::mountmap::Mount;
 use crate::ownership::{Along, Others};
@@ -77,8 +77,11 @@ impl Neighbour {
         let bundle = Bundle::load(&path).ok()?;
         let sandbox = own.annotations.get(SANDBOX);
         let same_sandbox = sandbox.is_some() && bundle.annotations.get(SANDBOX) == sandbox;
+        let owner = ipc::owner(own);
+        let same_ipc = owner.is_some() && ipc::owner(&bundle) == owner;
         let own_id = id_of(own);
         let moves_along = same_sandbox
+            || same_ipc
             || declared(own).any(|declared| declared == id)
             || declared(&bundle).any(|declared| declared == own_id);
         Some(Self {

@@ -15,10 +15,19 @@ use super::layer::Layer;
 
 const SEARCH_PATH: &str = "PATH=/usr/sbin:/usr/bin:/sbin:/bin";
 
+/// What a container runs if nobody says.
+pub(super) const SHELL: &[&str] = &["/bin/sh"];
+
 /// Writes the image named `name` to `out` and returns its manifest's digest.
 ///
-/// `env` is added to the environment of its containers.
-pub(super) fn write(layer: &Layer, name: &str, env: &[&str], out: &Path) -> Result<String> {
+/// `env` is added to the environment of its containers, which run `command` if nobody says what.
+pub(super) fn write(
+    layer: &Layer,
+    name: &str,
+    env: &[&str],
+    command: &[&str],
+    out: &Path,
+) -> Result<String> {
     let directory = out
         .parent()
         .with_context(|| format!("{} has no parent directory", out.display()))?;
@@ -34,7 +43,7 @@ pub(super) fn write(layer: &Layer, name: &str, env: &[&str], out: &Path) -> Resu
         &json!({
             "architecture": architecture()?,
             "os": "linux",
-            "config": { "Env": environment, "Cmd": ["/bin/sh"], "WorkingDir": "/" },
+            "config": { "Env": environment, "Cmd": command, "WorkingDir": "/" },
             // The layer is not compressed: its diff id is its digest.
             "rootfs": { "type": "layers", "diff_ids": [layer.digest] },
         }),

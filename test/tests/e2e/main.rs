@@ -44,6 +44,7 @@ mod beside;
 mod binds;
 mod client;
 mod context;
+mod cri;
 mod criu_conf;
 mod crowded;
 mod dump_failure;
@@ -70,6 +71,7 @@ mod memory_files;
 mod metrics;
 mod migration;
 mod mount_namespace;
+mod nerdctl;
 mod network;
 mod newest;
 mod obstacles;
@@ -149,6 +151,8 @@ const SCENARIOS: &[&[Scenario]] = &[
     user_conf::SCENARIOS,
     user_namespace::SCENARIOS,
     engines::SCENARIOS,
+    nerdctl::SCENARIOS,
+    cri::SCENARIOS,
     options::SCENARIOS,
     fidelity::SCENARIOS,
 ];

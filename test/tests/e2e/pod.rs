@@ -2,6 +2,7 @@
 
 use anyhow::{Context as _, Result, ensure};
 use remap_test::ctr::Run;
+use remap_test::exec::Output;
 use remap_test::image::{BUSYBOX_IMAGE, WORKLOAD_DIR};
 use remap_test::{Ctr, wait};
 
@@ -29,7 +30,7 @@ fn start_by<'h>(
 ) -> Result<()> {
     let ctr = context.ctr();
     for id in MEMBERS {
-        let script = format!("{WORKLOAD_DIR}/pod.py");
+        let script = script();
         let run = ctr.run(context.runtime(), context.python()?, id);
         let run = run.bind(shm.path(), "/dev/shm");
         more(run, id).args(["python3", &script, id]).start()?;
@@ -63,23 +64,32 @@ fn of_sandbox<'h>(run: Run<'h>, kind: &str) -> Run<'h> {
 
 /// Both go on, with each other, and were never of different minds.
 pub(crate) fn expect_rounds(ctr: &Ctr) -> Result<()> {
-    for id in MEMBERS {
-        let first = rounds(ctr, id).unwrap_or(0);
-        let more = || Ok(rounds(ctr, id).is_ok_and(|now| now > first + 2));
+    expect_rounds_by(|id, args| ctr.exec(id, args))
+        .with_context(|| format!("on host {}", ctr.host().name()))
+}
+
+/// As [`expect_rounds`], for another client, whose `exec` runs a program in a member.
+pub(crate) fn expect_rounds_by(exec: impl Fn(&str, &[&str]) -> Result<Output>) -> Result<()> {
+    let rounds = |member: &str| -> Result<u64> {
+        let output = exec(member, &["cat", "/workload-state/rounds"])?.ok()?;
+        Ok(output.text().trim().parse()?)
+    };
+    for member in MEMBERS {
+        let first = rounds(member).unwrap_or(0);
+        let more = || Ok(rounds(member).is_ok_and(|now| now > first + 2));
         ensure!(
             wait::until(LIMIT, more)?,
-            "{id} stands still in round {first}, on host {}",
-            ctr.host().name()
+            "{member} stands still in round {first}"
         );
-        let error = ctr.exec(id, &["cat", "/workload-state/error"])?;
-        ensure!(!error.status.success(), "{id} saw {}", error.text());
+        let error = exec(member, &["cat", "/workload-state/error"])?;
+        ensure!(!error.status.success(), "{member} saw {}", error.text());
     }
     Ok(())
 }
 
-fn rounds(ctr: &Ctr, id: &str) -> Result<u64> {
-    let output = ctr.exec(id, &["cat", "/workload-state/rounds"])?.ok()?;
-    Ok(output.text().trim().parse()?)
+/// The program of a member.
+pub(crate) fn script() -> String {
+    format!("{WORKLOAD_DIR}/pod.py")
 }
 
 /// Pauses both.

@@ -113,7 +113,13 @@ fn unlinked_only(context: &Context) -> Result<()> {
 
 /// The file `log` of the container's bundle must contain one of `texts`.
 pub(crate) fn expect_in_log(ctr: &Ctr, log: &str, texts: &[&str]) -> Result<()> {
-    let path = format!("/run/containerd/io.containerd.runtime.v2.task/default/{ID}/{log}");
+    expect_in_log_of(ctr, ID, log, texts)
+}
+
+/// As [`expect_in_log`], for the container `id`.
+pub(crate) fn expect_in_log_of(ctr: &Ctr, id: &str, log: &str, texts: &[&str]) -> Result<()> {
+    let tasks = "/run/containerd/io.containerd.runtime.v2.task";
+    let path = format!("{tasks}/{}/{id}/{log}", ctr.namespace());
     // By the host itself: `work` is an absolute symbolic link.
     let output = ctr.host().command("cat").arg(&path).check()?;
     let said = output.text();

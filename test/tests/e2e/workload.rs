@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use remap_test::ctr::{Run, Status};
+use remap_test::exec::Output;
 use remap_test::image::WORKLOAD_DIR;
 use remap_test::{Ctr, wait};
 use serde_json::Value;
@@ -57,14 +58,7 @@ impl Workload {
     /// # Errors
     /// It is not there, a role of it does not answer, or a number stands still.
     pub(crate) fn probe(&self, ctr: &Ctr) -> Result<Probe> {
-        let script = format!("{WORKLOAD_DIR}/probe.py");
-        let output = ctr.exec(ID, &["python3", &script, self.name])?.ok()?;
-        let mut found: Value = serde_json::from_slice(&output.stdout)
-            .with_context(|| format!("the probe says {:?}", output.text()))?;
-        Ok(Probe {
-            facts: found["facts"].take(),
-            progress: found["progress"].take(),
-        })
+        Probe::ask(self.name, |args| ctr.exec(ID, args))
     }
 
     /// It must run on the host of `ctr`, and be as it was at `before`: the same
@@ -72,20 +66,37 @@ impl Workload {
     pub(crate) fn expect_same(&self, ctr: &Ctr, before: &Probe) -> Result<Probe> {
         ctr.wait_for(ID, &Status::Running, LIMIT)?;
         let now = self.probe(ctr)?;
-        let mut different = Vec::new();
-        compare("", &before.facts, &now.facts, &mut different);
-        ensure!(
-            different.is_empty(),
-            "{} is not as it was, on host {}:\n  {}",
-            self.name,
-            ctr.host().name(),
-            different.join("\n  ")
-        );
+        let place = || format!("{}, on host {}", self.name, ctr.host().name());
+        before.expect_same(&now).with_context(place)?;
         Ok(now)
     }
 }
 
 impl Probe {
+    /// How the workload `name` is in a container in which `exec` runs a program.
+    ///
+    /// # Errors
+    /// As of [`Workload::probe`].
+    pub(crate) fn ask(name: &str, exec: impl Fn(&[&str]) -> Result<Output>) -> Result<Self> {
+        let script = format!("{WORKLOAD_DIR}/probe.py");
+        let output = exec(&["python3", &script, name])?.ok()?;
+        let mut found: Value = serde_json::from_slice(&output.stdout)
+            .with_context(|| format!("the probe says {:?}", output.text()))?;
+        Ok(Self {
+            facts: found["facts"].take(),
+            progress: found["progress"].take(),
+        })
+    }
+
+    /// `now` must be as this: the same names, the same inodes behind them, the same contents.
+    pub(crate) fn expect_same(&self, now: &Self) -> Result<()> {
+        let mut different = Vec::new();
+        compare("", &self.facts, &now.facts, &mut different);
+        let different = different.join("\n  ");
+        ensure!(different.is_empty(), "it is not as it was:\n  {different}");
+        Ok(())
+    }
+
     /// One of the numbers that the role shows.
     pub(crate) fn progress(&self, role: &str, number: &str) -> Result<u64> {
         let value = self.progress[role][number].as_u64();
@@ -111,7 +122,12 @@ pub(crate) fn python<'h>(context: &Context<'h>, shm: &Shm) -> Result<Run<'h>> {
 
 /// Waits for the marker that every workload makes when it is set up.
 pub(crate) fn wait_until_ready(ctr: &Ctr) -> Result<()> {
-    let ready = || Ok(ctr.exec(ID, &["cat", "/workload-state/ready"])?.exit_code() == 0);
+    wait_until_ready_by(|args| ctr.exec(ID, args))
+}
+
+/// As [`wait_until_ready`], in a container in which `exec` runs a program.
+pub(crate) fn wait_until_ready_by(exec: impl Fn(&[&str]) -> Result<Output>) -> Result<()> {
+    let ready = || Ok(exec(&["cat", "/workload-state/ready"])?.exit_code() == 0);
     ensure!(
         wait::until(LIMIT, ready)?,
         "the workload does not get ready"

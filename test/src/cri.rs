@@ -1,0 +1,181 @@
+//! Kubernetes' side of a host's containerd, by `crictl`.
+
+use std::path::Path;
+
+use anyhow::Result;
+use serde_json::json;
+
+use crate::containerd::{Containerd, ShimLookup};
+use crate::ctr::Ctr;
+use crate::exec::{HostCommand, Output};
+use crate::go::GoProgram;
+use crate::host::Host;
+
+const PROGRAM: &str = "/usr/local/bin/crictl";
+
+/// What `crictl` is told, so that it looks nowhere else.
+const CONFIG_FILE: &str = "/etc/crictl.yaml";
+const CONFIG: &str = "runtime-endpoint: unix:///run/containerd/containerd.sock
+image-endpoint: unix:///run/containerd/containerd.sock
+timeout: 60
+";
+
+/// Of a pod, and beside it of what is made in it.
+const POD_CONFIG: &str = "/srv/pod.json";
+const CONTAINER_CONFIG: &str = "/srv/container.json";
+
+/// Where the logs of pods go.
+const LOGS: &str = "/srv/pod-logs";
+
+/// Containerd's namespace for CRI.
+const NAMESPACE: &str = "k8s.io";
+
+/// What CRI keeps while containerd runs and after. `rmdir` fails where a container has left something.
+const CLEAN_UP: &str = r"set -e
+rm -rf /run/containerd/io.containerd.grpc.v1.cri /run/containerd/io.containerd.cri.v1.* /run/nri /srv/pod-logs
+for dir in /run/containerd/runc/k8s.io /run/containerd/io.containerd.runtime.v2.task/k8s.io \
+    /var/lib/containerd/io.containerd.runtime.v2.task/k8s.io; do
+    [ ! -d $dir ] || rmdir $dir
+done
+find /sys/fs/cgroup -depth -type d \( -path '*/k8s.io*' -o -path '*/kubepods*' \) -exec rmdir {} +
+";
+
+/// The CRI of a host.
+#[derive(Debug)]
+pub struct Cri<'h> {
+    host: &'h Host,
+}
+
+/// A container of a pod.
+#[derive(Debug, Clone, Copy)]
+pub struct PodContainer<'a> {
+    /// Its name in the pod.
+    pub name: &'a str,
+    /// Of what it is made; the path of an archive is that of a checkpoint.
+    pub image: &'a str,
+    /// The program and its arguments.
+    pub args: &'a [&'a str],
+}
+
+impl<'h> Cri<'h> {
+    /// Has the containerd of `host` speak CRI until [`Self::end`], and puts `crictl` there, which is
+    /// built if this machine does not have it yet. The host has the `images` of these archives then.
+    ///
+    /// # Errors
+    /// There is no Go here, or it fails; containerd does not answer.
+    pub fn start(host: &'h Host, lookup: ShimLookup, images: &[&str]) -> Result<Self> {
+        let built = GoProgram::Crictl.prepare()?;
+        host.install_file(&built, Path::new(PROGRAM), 0o755)?;
+        host.write_file(CONFIG_FILE, CONFIG)?;
+        let containerd = Containerd::of(host);
+        containerd.stop()?;
+        containerd.start_with_cri(lookup)?;
+        let ctr = Ctr::in_namespace(host, NAMESPACE);
+        for image in images {
+            ctr.import_image(image)?;
+        }
+        Ok(Self { host })
+    }
+
+    /// The host.
+    #[must_use]
+    pub fn host(&self) -> &'h Host {
+        self.host
+    }
+
+    /// `ctr` for the containers of pods.
+    #[must_use]
+    pub fn ctr(&self) -> Ctr<'h> {
+        Ctr::in_namespace(self.host, NAMESPACE)
+    }
+
+    /// Any command of `crictl`.
+    pub fn command<S: AsRef<std::ffi::OsStr>>(
+        &self,
+        args: impl IntoIterator<Item = S>,
+    ) -> HostCommand<'h> {
+        self.host.command(PROGRAM).args(args)
+    }
+
+    /// One of its commands that has to succeed; what it prints.
+    ///
+    /// # Errors
+    /// It fails.
+    pub fn check<S: AsRef<std::ffi::OsStr>>(
+        &self,
+        args: impl IntoIterator<Item = S>,
+    ) -> Result<String> {
+        Ok(self.command(args).check()?.text().into_owned())
+    }
+
+    /// Runs a pod on the host's network by the runtime `handler`; its id.
+    ///
+    /// # Errors
+    /// It does not run.
+    pub fn run_pod(&self, handler: &str) -> Result<String> {
+        let config = json!({
+            "metadata": { "name": "pod", "namespace": "default", "uid": "pod", "attempt": 0 },
+            "log_directory": LOGS,
+            "linux": {
+                "cgroup_parent": "/kubepods/pod",
+                // NamespaceMode NODE of the CRI API; the pod's own are the rest.
+                "security_context": { "namespace_options": { "network": 2 } },
+            },
+        });
+        self.host.write_file(POD_CONFIG, config.to_string())?;
+        self.check(["runp", "--runtime", handler, POD_CONFIG])
+    }
+
+    /// Makes a container in the pod `pod`, which is the last that was run; its id.
+    ///
+    /// # Errors
+    /// It is not made.
+    pub fn create(&self, pod: &str, container: &PodContainer) -> Result<String> {
+        let config = json!({
+            "metadata": { "name": container.name, "attempt": 0 },
+            "image": { "image": container.image },
+            "command": container.args,
+            "log_path": format!("{}.log", container.name),
+            "linux": {},
+        });
+        self.host.write_file(CONTAINER_CONFIG, config.to_string())?;
+        self.check(["create", pod, CONTAINER_CONFIG, POD_CONFIG])
+    }
+
+    /// As [`Self::create`], and starts it.
+    ///
+    /// # Errors
+    /// It is not made, or does not start.
+    pub fn run(&self, pod: &str, container: &PodContainer) -> Result<String> {
+        let id = self.create(pod, container)?;
+        self.check(["start", &id])?;
+        Ok(id)
+    }
+
+    /// Runs a program in the container `id`, to its end.
+    ///
+    /// # Errors
+    /// `crictl` cannot be started.
+    pub fn exec(&self, id: &str, args: &[&str]) -> Result<Output> {
+        self.command(["exec", "--sync", id]).args(args).run()
+    }
+
+    /// Removes the pod `pod` and what is in it, whether it runs or not.
+    ///
+    /// # Errors
+    /// It stays.
+    pub fn remove_pod(&self, pod: &str) -> Result<()> {
+        self.check(["rmp", "--force", pod])?;
+        Ok(())
+    }
+
+    /// Ends the containerd that speaks CRI, and removes what it has kept. There must be no pod any more.
+    ///
+    /// # Errors
+    /// A container has left something.
+    pub fn end(self) -> Result<()> {
+        Containerd::of(self.host).stop()?;
+        self.host.shell(CLEAN_UP)?;
+        Ok(())
+    }
+}
