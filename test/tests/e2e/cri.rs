@@ -20,8 +20,11 @@ use crate::workload::{self, LIMIT, Probe};
 /// See [`crate::SCENARIOS`].
 pub(crate) const SCENARIOS: &[Scenario] = &[
     Scenario::new("cri::lives", lives),
-    Scenario::new("cri::alone", alone).runtimes(&[Runtime::Remap, Runtime::DropIn]),
-    Scenario::new("cri::alone_stock", alone_stock)
+    Scenario::new("cri::alone", alone).runtimes(&[Runtime::DropIn]),
+    Scenario::new("cri::alone", alone)
+        .runtimes(&[Runtime::Remap])
+        .full(),
+    Scenario::new("cri::alone", alone_stock)
         .runtimes(&[Runtime::Stock])
         .flavours(RESTORES),
     Scenario::new("cri::together", together).runtimes(&[Runtime::DropIn]),
@@ -103,27 +106,40 @@ fn lives_by(cri: &Cri, runtime: Runtime, handler: &str) -> Result<()> {
         let output = exec("exit 5")?;
         ensure!(output.error_text().contains(failure), "{how}: {output:?}");
     }
+    expect_stats(cri, &id)?;
+    let pods = cri.check(["statsp", "--output", "json", "--id", &pod])?;
+    ensure!(pods.contains("workingSetBytes"), "those of the pod {pods}");
+    cri.check(["update", "--cpu-share", "512", &id])?;
+
+    stop(cri, &id, 3)?;
+    cri.check(["rm", &id])?;
+    cri.check(["stopp", &pod])?;
+    cri.check(["rmp", &pod])?;
+    Ok(())
+}
+
+/// CRI has figures of the container `id`.
+fn expect_stats(cri: &Cri, id: &str) -> Result<()> {
     let mut stats = String::new();
     let counted = || {
-        stats = cri.check(["stats", "--output", "json", &id])?;
+        stats = cri.check(["stats", "--output", "json", id])?;
         let json: Value = serde_json::from_str(&stats)?;
         let memory = &json["stats"][0]["memory"]["workingSetBytes"]["value"];
         Ok(memory.as_str().is_some_and(|bytes| bytes != "0"))
     };
     ensure!(wait::until(LIMIT, counted)?, "the figures are {stats}");
-    let pods = cri.check(["statsp", "--output", "json", "--id", &pod])?;
-    ensure!(pods.contains("workingSetBytes"), "those of the pod {pods}");
-    cri.check(["update", "--cpu-share", "512", &id])?;
+    Ok(())
+}
 
-    cri.check(["stop", "--timeout", "20", &id])?;
-    let status = inspect(cri, &id)?;
+/// Stops it; it ends with the exit code `code`.
+fn stop(cri: &Cri, id: &str, code: i32) -> Result<()> {
+    cri.check(["stop", "--timeout", "20", id])?;
+    let json = cri.check(["inspect", "--output", "json", id])?;
+    let status = &serde_json::from_str::<Value>(&json)?["status"];
     ensure!(
-        status["state"] == "CONTAINER_EXITED" && status["exitCode"] == 3,
+        status["state"] == "CONTAINER_EXITED" && status["exitCode"] == code,
         "{status}"
     );
-    cri.check(["rm", &id])?;
-    cri.check(["stopp", &pod])?;
-    cri.check(["rmp", &pod])?;
     Ok(())
 }
 
@@ -133,11 +149,6 @@ fn expect_shim(host: &Host, runtime: Runtime) -> Result<()> {
     let ours = shims.text().contains("/opt/remap/");
     ensure!(ours == runtime.is_ours(), "the shim is {}", shims.text());
     Ok(())
-}
-
-fn inspect(cri: &Cri, id: &str) -> Result<Value> {
-    let json = cri.check(["inspect", "--output", "json", id])?;
-    Ok(serde_json::from_str::<Value>(&json)?["status"].take())
 }
 
 /// A pod with one container, which has a semaphore on the pod's `/dev/shm`.
@@ -254,6 +265,7 @@ fn alone_moves(context: &Context, dir: &str, (a, b): (&Cri, &Cri), handler: &str
         .before
         .expect_same(&probe(b, &id)?)
         .context("restored")?;
+    expect_stats(b, &id)?;
     b.remove_pod(&pod)
 }
 

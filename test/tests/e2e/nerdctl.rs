@@ -12,17 +12,31 @@ use crate::stock::{self, HELPFUL};
 use crate::workload::{self, LIMIT, Probe};
 
 /// See [`crate::SCENARIOS`]. nerdctl lets a container end with its checkpoint only under the stock
-/// shim's name.
+/// shim's name; under another the container's annotation says so.
 pub(crate) const SCENARIOS: &[Scenario] = &[
-    Scenario::new("nerdctl::lives", lives).runtimes(&[Runtime::DropIn]),
-    Scenario::new("nerdctl::shareable", shareable).runtimes(&[Runtime::DropIn]),
-    Scenario::new("nerdctl::shareable_stock", shareable_stock).runtimes(&[Runtime::Stock]),
-    Scenario::new("nerdctl::container", container).runtimes(&[Runtime::DropIn]),
-    Scenario::new("nerdctl::network", network).runtimes(&[Runtime::Stock, Runtime::DropIn]),
+    Scenario::new("nerdctl::lives", lives).runtimes(DROP_IN),
+    Scenario::new("nerdctl::network", network).runtimes(DROP_IN),
+    Scenario::new("nerdctl::network", network)
+        .runtimes(STOCK)
+        .full(),
+    Scenario::new("nerdctl::shareable", shareable).runtimes(DROP_IN),
+    Scenario::new("nerdctl::shareable", shareable_by_annotation)
+        .runtimes(&[Runtime::Remap])
+        .full(),
+    Scenario::new("nerdctl::shareable", shareable_stock).runtimes(STOCK),
+    Scenario::new("nerdctl::container", container).runtimes(DROP_IN),
+    Scenario::new("nerdctl::moves", moves)
+        .runtimes(DROP_IN)
+        .full(),
 ];
+
+const STOCK: &[Runtime] = &[Runtime::Stock];
+
+const DROP_IN: &[Runtime] = &[Runtime::DropIn];
 
 const NAME: &str = "client";
 
+/// Also the name of its directory.
 const CHECKPOINT: &str = "moment";
 
 /// A web server on port 80 that counts in its log.
@@ -167,53 +181,104 @@ fn checkpoint(nerdctl: &Nerdctl) -> Result<()> {
 
 const WORKLOAD: &str = "sem-creator-first";
 
-/// Two processes with a semaphore in a `/dev/shm` that is a bind of a tmpfs of the host.
-fn start_shareable<'h>(context: &Context<'h>) -> Result<(Nerdctl<'h>, Probe)> {
+/// Two processes with a semaphore in a `/dev/shm` that is a bind of a tmpfs of the host; `flags` are
+/// more of nerdctl's.
+fn start_shareable<'h>(context: &Context<'h>, flags: &[&str]) -> Result<(Nerdctl<'h>, Probe)> {
     context.python()?;
     let nerdctl = Nerdctl::install(context.a())?;
-    let script = format!("{WORKLOAD_DIR}/scenario.py");
-    nerdctl.check([
-        "run",
-        "--detach",
-        "--name",
-        NAME,
-        "--network",
-        "none",
-        "--ipc",
-        "shareable",
+    make_shareable(
+        &nerdctl,
+        &[&["run", "--detach"], flags].concat(),
         PYTHON_IMAGE,
-        "python3",
-        &script,
-        WORKLOAD,
-    ])?;
+    )?;
     workload::wait_until_ready_by(|args| nerdctl.exec(NAME, args))?;
     let before = probe(&nerdctl)?;
     Ok((nerdctl, before))
+}
+
+/// Makes that container of `image` by the command `make`.
+fn make_shareable(nerdctl: &Nerdctl, make: &[&str], image: &str) -> Result<()> {
+    let flags = ["--name", NAME, "--network", "none", "--ipc", "shareable"];
+    let script = format!("{WORKLOAD_DIR}/scenario.py");
+    let program = [image, "python3", &script, WORKLOAD];
+    nerdctl.check(make.iter().chain(&flags).chain(&program))?;
+    Ok(())
 }
 
 fn probe(nerdctl: &Nerdctl) -> Result<Probe> {
     Probe::ask(WORKLOAD, |args| nerdctl.exec(NAME, args))
 }
 
-/// The container goes on after a checkpoint, or ends with it and comes back: onto an empty tmpfs, since
-/// nerdctl mounts a new one for each start.
+/// The container goes on after a checkpoint, or ends with it and comes back.
 fn shareable(context: &Context) -> Result<()> {
-    let (nerdctl, before) = start_shareable(context)?;
+    let (nerdctl, before) = start_shareable(context, &[])?;
     nerdctl.check(["checkpoint", "create", "--leave-running", NAME, "early"])?;
-    before
-        .expect_same(&probe(&nerdctl)?)
-        .context("left running")?;
+    let now = probe(&nerdctl)?;
+    before.expect_same(&now).context("left running")?;
     nerdctl.check(["checkpoint", "rm", NAME, "early"])?;
+    comes_back(&nerdctl, &before)
+}
 
+/// The same under the shim's own name: nerdctl does not say that the container is to end.
+fn shareable_by_annotation(context: &Context) -> Result<()> {
+    let name = context.runtime().name();
+    let flags = ["--runtime", name, "--annotation", "io.remap.exit=true"];
+    let (nerdctl, before) = start_shareable(context, &flags)?;
+    comes_back(&nerdctl, &before)
+}
+
+/// Twice, and each time onto an empty tmpfs: nerdctl mounts a new one for each start.
+fn comes_back(nerdctl: &Nerdctl, before: &Probe) -> Result<()> {
     for time in ["first", "second"] {
-        checkpoint(&nerdctl)?;
+        checkpoint(nerdctl)?;
         nerdctl.check(["start", "--checkpoint", CHECKPOINT, NAME])?;
-        before.expect_same(&probe(&nerdctl)?).context(time)?;
+        before.expect_same(&probe(nerdctl)?).context(time)?;
         nerdctl.check(["checkpoint", "rm", NAME, CHECKPOINT])?;
         let known = nerdctl.check(["checkpoint", "ls", NAME])?;
         ensure!(!known.contains(CHECKPOINT), "{known}");
     }
-    remove(&nerdctl, &[NAME])
+    remove(nerdctl, &[NAME])
+}
+
+/// To another host: nerdctl has no command for it, but it carries the root as an image, and a container
+/// that is made of that takes the checkpoint.
+fn moves(context: &Context) -> Result<()> {
+    const IMAGE: &str = "remap.test/moved:1";
+    let (a, before) = start_shareable(context, &[])?;
+    let b = Nerdctl::install(context.b())?;
+    let dir = context.dir()?;
+    let [images, root, archive] =
+        ["/moment", "/root.tar", "/moment.tar"].map(|end| dir.clone() + end);
+    let at = ["--checkpoint-dir", &dir];
+    a.command(["checkpoint", "create", NAME, CHECKPOINT])
+        .args(at)
+        .check()?;
+    a.check(["commit", NAME, IMAGE])?;
+    a.check(["save", "--output", &root, IMAGE])?;
+    remove(&a, &[NAME])?;
+    a.check(["image", "rm", IMAGE])?;
+    context
+        .a()
+        .shell(&format!("tar -C {images} -cf {archive} ."))?;
+    for file in [&root, &archive] {
+        context
+            .link()
+            .copy_file(context.a(), file, context.b(), file)?;
+    }
+
+    context
+        .b()
+        .shell(&format!("mkdir {images} && tar -C {images} -xf {archive}"))?;
+    b.check(["load", "--input", &root])?;
+    make_shareable(&b, &["create"], IMAGE)?;
+    b.command(["start", "--checkpoint", CHECKPOINT])
+        .args(at)
+        .arg(NAME)
+        .check()?;
+    before.expect_same(&probe(&b)?)?;
+    remove(&b, &[NAME])?;
+    b.check(["image", "rm", IMAGE])?;
+    Ok(())
 }
 
 /// Removes containers of a shareable `/dev/shm`. nerdctl complains: it has mounted more than it
@@ -227,7 +292,7 @@ fn remove(nerdctl: &Nerdctl, names: &[&str]) -> Result<()> {
 
 /// The stock shim fails at the dump, and at the restore if CRIU is configured as well as it can be.
 fn shareable_stock(context: &Context) -> Result<()> {
-    let (nerdctl, _) = start_shareable(context)?;
+    let (nerdctl, _) = start_shareable(context, &[])?;
     let refused = nerdctl
         .command(["checkpoint", "create", NAME, CHECKPOINT])
         .run()?;
