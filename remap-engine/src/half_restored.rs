@@ -6,6 +6,7 @@
 //! (runc `criuApplyCgroups`), so that is where they are.
 
 mod criu_dirs;
+mod network;
 mod thaw;
 
 use std::collections::HashSet;
@@ -98,18 +99,29 @@ impl HalfRestored {
     }
 
     /// Ends CRIU and every task that it has restored, also those that are frozen, and removes what CRIU
-    /// has mounted. The
+    /// has mounted, and its lock of the network into which the container of `bundle` was to come. The
     /// runtime that had started it must have been killed, or ends by itself when CRIU does.
     ///
     /// # Errors
     /// Tasks do not end.
-    pub fn end(&self) -> Result<(), BoxError> {
+    pub fn end(&self, bundle: &Path) -> Result<(), BoxError> {
         running::wait_until_gone(&self.image_dir, Duration::ZERO)?;
+        let ended = self.end_tasks();
+        // Not before: the peers of a task's connections would hear of its end.
+        network::unlock(bundle);
+        ended?;
+        if let Err(error) = criu_dirs::remove(&self.work_dir) {
+            tracing::warn!(%error, dir = %self.work_dir.display(), "directories of CRIU's stay");
+        }
+        Ok(())
+    }
+
+    fn end_tasks(&self) -> Result<(), BoxError> {
         let begun = Instant::now();
         loop {
             let left = self.tasks()?;
             if left.is_empty() {
-                break;
+                return Ok(());
             }
             if begun.elapsed() >= DEATH {
                 return Err(Outlived(left).into());
@@ -123,10 +135,6 @@ impl HalfRestored {
             }
             std::thread::sleep(LOOK_AGAIN_AFTER);
         }
-        if let Err(error) = criu_dirs::remove(&self.work_dir) {
-            tracing::warn!(%error, dir = %self.work_dir.display(), "directories of CRIU's stay");
-        }
-        Ok(())
     }
 
     /// The restore is over, however it ended.

@@ -1,4 +1,4 @@
-//! Takes back the network lock of a CRIU that was killed.
+//! Takes back the network lock that CRIU has left.
 //!
 //! While CRIU dumps a container with a network namespace of its own, that namespace lets no packet
 //! pass but CRIU's (`network_lock_internal`): either the chain `CRIU` of iptables and ip6tables,
@@ -6,14 +6,20 @@
 //! `network-lock` says. A CRIU that fails unlocks; one that is killed cannot, and its container
 //! would be cut off for good.
 //!
+//! A restore locks the same way (runc always has it begin with an empty namespace), and does not
+//! unlock when it fails (`restore_root_task`). Where the container was to come into a namespace that
+//! was there before, such as a pod's, everybody in it would be cut off.
+//!
 //! In the caller's own network namespace CRIU locks single connections instead; those are not
 //! touched, because nothing tells them from those of another dump.
 
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use nix::sched::{CloneFlags, setns};
+use serde::Deserialize;
 
 use crate::process::{Process, ProcessError};
 
@@ -22,6 +28,25 @@ const IPTABLES: [[&str; 2]; 2] = [
     ["iptables-save", "iptables-restore"],
     ["ip6tables-save", "ip6tables-restore"],
 ];
+
+/// The parts of `config.json` that count here.
+#[derive(Deserialize)]
+struct Config {
+    linux: Option<Linux>,
+}
+
+#[derive(Default, Deserialize)]
+struct Linux {
+    namespaces: Option<Vec<Namespace>>,
+}
+
+#[derive(Deserialize)]
+struct Namespace {
+    #[serde(rename = "type")]
+    kind: String,
+    #[serde(default)]
+    path: PathBuf,
+}
 
 /// The lock cannot be taken back: the container stays cut off.
 #[derive(Debug, thiserror::Error)]
@@ -39,8 +64,8 @@ pub enum NetworkLockError {
     },
 }
 
-/// The network namespace of a container that is being dumped. It stays reachable after the
-/// container's end: others, such as those of the same pod, may live in it.
+/// The network namespace of a container that is being dumped or restored. It stays reachable after
+/// the container's end: others, such as those of the same pod, may live in it.
 #[derive(Debug)]
 pub struct LockedNetwork(OwnedFd);
 
@@ -55,6 +80,24 @@ impl LockedNetwork {
             return Ok(None);
         }
         Ok(Some(Self(init.open("ns/net")?)))
+    }
+
+    /// That which a container with this bundle comes into; `None` if it is made for it (OCI runtime
+    /// specification, config-linux.md, "Namespaces"). Without one of its own it comes into that of
+    /// this process.
+    ///
+    /// # Errors
+    /// The bundle cannot be read, or the namespace is gone.
+    pub fn of_bundle(bundle: &Path) -> io::Result<Option<Self>> {
+        let config: Config = serde_json::from_slice(&std::fs::read(bundle.join("config.json"))?)?;
+        let namespaces = config.linux.unwrap_or_default().namespaces;
+        let mut all = namespaces.unwrap_or_default().into_iter();
+        let path = match all.find(|namespace| namespace.kind == "network") {
+            Some(Namespace { path, .. }) if path.as_os_str().is_empty() => return Ok(None),
+            Some(Namespace { path, .. }) => path,
+            None => PathBuf::from("/proc/self/ns/net"),
+        };
+        Ok(Some(Self(std::fs::File::open(path)?.into())))
     }
 
     /// Removes the lock, if there is one. Must be called when the CRIU that made it is gone.
@@ -194,6 +237,34 @@ mod tests {
     fn a_tool_that_is_missing_says_nothing() {
         assert!(run("no-such-tool-of-iptables", &[], b"x").is_empty());
         assert_eq!(run("cat", &[], b"rules"), b"rules");
+    }
+
+    #[test]
+    fn a_restore_locks_what_the_bundle_says() {
+        let bundle = tempfile::tempdir().unwrap();
+        let inode = |path: &Path| {
+            use std::os::unix::fs::MetadataExt;
+            std::fs::metadata(path).unwrap().ino()
+        };
+        let namespace = |namespaces: &str| {
+            let config = format!(r#"{{"linux":{{"namespaces":[{namespaces}]}}}}"#);
+            std::fs::write(bundle.path().join("config.json"), config).unwrap();
+            let network = LockedNetwork::of_bundle(bundle.path()).unwrap()?;
+            Some(std::fs::File::from(network.0))
+        };
+        let same_as = |file: std::fs::File, path: &Path| {
+            use std::os::unix::fs::MetadataExt;
+            file.metadata().unwrap().ino() == inode(path)
+        };
+        assert!(namespace(r#"{"type":"mount"},{"type":"network"}"#).is_none());
+        let own = namespace(r#"{"type":"mount"}"#).unwrap();
+        assert!(same_as(own, Path::new("/proc/self/ns/net")));
+        let path = bundle.path().join("config.json");
+        let other = format!(r#"{{"type":"network","path":{path:?}}}"#);
+        assert!(same_as(namespace(&other).unwrap(), &path));
+        let gone = r#"{"linux":{"namespaces":[{"type":"network","path":"/no/such"}]}}"#;
+        std::fs::write(&path, gone).unwrap();
+        assert!(LockedNetwork::of_bundle(bundle.path()).is_err());
     }
 
     #[test]

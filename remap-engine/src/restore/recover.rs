@@ -19,7 +19,7 @@ use super::populate::JOURNAL_EXTENSION;
 /// They do not end.
 pub fn end_tasks(bundle: &Path) -> Result<(), BoxError> {
     if let Some(half) = HalfRestored::find(bundle)? {
-        half.end()?;
+        half.end(bundle)?;
         HalfRestored::forget(bundle)?;
     }
     Ok(())

@@ -71,7 +71,7 @@ pub(super) fn restore(
         (watched, _, Err(error)) => watched.and(Err(error)),
     };
     if result.is_err() {
-        if let Err(error) = half.end() {
+        if let Err(error) = half.end(&bundle.path) {
             tracing::error!(error, "end the tasks by hand");
         }
         restorer.discard();

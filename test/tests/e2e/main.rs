@@ -47,6 +47,7 @@ mod context;
 mod cri;
 mod criu_conf;
 mod crowded;
+mod cut_off;
 mod dump_failure;
 mod engines;
 mod exit;
@@ -148,6 +149,7 @@ const SCENARIOS: &[&[Scenario]] = &[
     survival::SCENARIOS,
     injected::SCENARIOS,
     failing::SCENARIOS,
+    cut_off::SCENARIOS,
     user_conf::SCENARIOS,
     user_namespace::SCENARIOS,
     engines::SCENARIOS,
