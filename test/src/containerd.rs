@@ -42,6 +42,10 @@ const CRI_CONFIG: &str = r#"version = 2
   restrict_oom_score_adj = true
   sandbox_image = "remap.test/pause:1"
 
+[plugins."io.containerd.grpc.v1.cri".cni]
+  bin_dir = "/usr/lib/cni"
+  conf_dir = "/srv/cni"
+
 [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc]
   runtime_type = "io.containerd.runc.v2"
 

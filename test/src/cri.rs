@@ -27,23 +27,50 @@ const CONTAINER_CONFIG: &str = "/srv/container.json";
 /// Where the logs of pods go.
 const LOGS: &str = "/srv/pod-logs";
 
+/// The network of pods that have one of their own: a bridge of the host.
+const NETWORK_CONFIG: &str = "/srv/cni/pods.conflist";
+const NETWORK: &str = r#"{
+    "cniVersion": "1.0.0",
+    "name": "pods",
+    "plugins": [{
+        "type": "bridge",
+        "bridge": "pods0",
+        "isGateway": true,
+        "ipam": {
+            "type": "host-local",
+            "ranges": [[{ "subnet": "10.88.0.0/24" }]],
+            "routes": [{ "dst": "0.0.0.0/0" }]
+        }
+    }]
+}"#;
+
 /// Containerd's namespace for CRI.
 const NAMESPACE: &str = "k8s.io";
 
 /// What CRI keeps while containerd runs and after. `rmdir` fails where a container has left something.
 const CLEAN_UP: &str = r"set -e
-rm -rf /run/containerd/io.containerd.grpc.v1.cri /run/containerd/io.containerd.cri.v1.* /run/nri /srv/pod-logs
+rm -rf /run/containerd/io.containerd.grpc.v1.cri /run/containerd/io.containerd.cri.v1.* /run/nri /srv/pod-logs /var/lib/cni
+[ ! -e /sys/class/net/pods0 ] || ip link delete pods0
 for dir in /run/containerd/runc/k8s.io /run/containerd/io.containerd.runtime.v2.task/k8s.io \
-    /var/lib/containerd/io.containerd.runtime.v2.task/k8s.io; do
+    /var/lib/containerd/io.containerd.runtime.v2.task/k8s.io /run/netns; do
     [ ! -d $dir ] || rmdir $dir
 done
-find /sys/fs/cgroup -depth -type d \( -path '*/k8s.io*' -o -path '*/kubepods*' \) -exec rmdir {} +
+find /sys/fs/cgroup -depth -type d \( -path '*/kubepods/pod' -o -name kubepods \) -exec rmdir {} +
 ";
 
 /// The CRI of a host.
 #[derive(Debug)]
 pub struct Cri<'h> {
     host: &'h Host,
+}
+
+/// Which network a pod is on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PodNetwork {
+    /// One of its own, on a bridge.
+    Own,
+    /// The host's.
+    OfHost,
 }
 
 /// A container of a pod.
@@ -67,6 +94,7 @@ impl<'h> Cri<'h> {
         let built = GoProgram::Crictl.prepare()?;
         host.install_file(&built, Path::new(PROGRAM), 0o755)?;
         host.write_file(CONFIG_FILE, CONFIG)?;
+        host.write_file(NETWORK_CONFIG, NETWORK)?;
         let containerd = Containerd::of(host);
         containerd.stop()?;
         containerd.start_with_cri(lookup)?;
@@ -108,18 +136,22 @@ impl<'h> Cri<'h> {
         Ok(self.command(args).check()?.text().into_owned())
     }
 
-    /// Runs a pod on the host's network by the runtime `handler`; its id.
+    /// Runs a pod by the runtime `handler`; its id.
     ///
     /// # Errors
     /// It does not run.
-    pub fn run_pod(&self, handler: &str) -> Result<String> {
+    pub fn run_pod(&self, handler: &str, network: PodNetwork) -> Result<String> {
+        // NamespaceMode of the CRI API.
+        let mode = match network {
+            PodNetwork::Own => 0,
+            PodNetwork::OfHost => 2,
+        };
         let config = json!({
             "metadata": { "name": "pod", "namespace": "default", "uid": "pod", "attempt": 0 },
             "log_directory": LOGS,
             "linux": {
                 "cgroup_parent": "/kubepods/pod",
-                // NamespaceMode NODE of the CRI API; the pod's own are the rest.
-                "security_context": { "namespace_options": { "network": 2 } },
+                "security_context": { "namespace_options": { "network": mode } },
             },
         });
         self.host.write_file(POD_CONFIG, config.to_string())?;

@@ -57,7 +57,7 @@ pub mod wait;
 pub use client_suite::ClientSuite;
 pub use containerd::{Containerd, ShimLookup};
 pub use copy::Transfer;
-pub use cri::{Cri, PodContainer};
+pub use cri::{Cri, PodContainer, PodNetwork};
 pub use ctr::{Ctr, Runtime};
 pub use exec::{Background, CommandFailed, HostCommand, Output};
 pub use failing_fs::{FailingFs, Failure};

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use anyhow::{Context as _, Result, ensure};
 use remap_test::exec::Output;
 use remap_test::image::{self, BUSYBOX_IMAGE, WORKLOAD_DIR};
-use remap_test::{Cri, Flavour, Host, PodContainer, Registry, Runtime, wait};
+use remap_test::{Cri, Flavour, Host, PodContainer, PodNetwork, Registry, Runtime, wait};
 use serde_json::Value;
 
 use crate::context::Context;
@@ -78,7 +78,7 @@ fn lives(context: &Context) -> Result<()> {
 }
 
 fn lives_by(cri: &Cri, runtime: Runtime, handler: &str) -> Result<()> {
-    let pod = cri.run_pod(handler)?;
+    let pod = cri.run_pod(handler, PodNetwork::Own)?;
     let line = "trap 'exit 3' TERM; echo out; echo err >&2; while :; do sleep 0.1; done";
     let container = PodContainer {
         name: "client",
@@ -95,17 +95,12 @@ fn lives_by(cri: &Cri, runtime: Runtime, handler: &str) -> Result<()> {
         Ok(output.text() == "out" && output.error_text() == "err")
     };
     ensure!(wait::until(LIMIT, complete)?, "the logs are {logs}");
-    // At once, and by a stream. crictl's own exit code is another.
-    for (how, failure) in [("--sync", "exited with 5"), ("--sync=false", "exit code 5")] {
-        let exec = |line: &str| {
-            let command = cri.command(["exec", how, &id]);
-            command.args(["sh", "-c", line]).run()
-        };
-        let output = exec("echo hello")?;
-        ensure!(output.text() == "hello", "{how}: {output:?}");
-        let output = exec("exit 5")?;
-        ensure!(output.error_text().contains(failure), "{how}: {output:?}");
-    }
+    // Not by a stream, for which the shim has the same to do: seen to hang before containerd had asked
+    // it for anything. crictl's own exit code is another.
+    let output = cri.exec(&id, &["echo", "hello"])?;
+    ensure!(output.text() == "hello", "{output:?}");
+    let output = cri.exec(&id, &["sh", "-c", "exit 5"])?;
+    ensure!(output.error_text().contains("exited with 5"), "{output:?}");
     expect_stats(cri, &id)?;
     let pods = cri.check(["statsp", "--output", "json", "--id", &pod])?;
     ensure!(pods.contains("workingSetBytes"), "those of the pod {pods}");
@@ -160,7 +155,7 @@ struct Alone {
 
 impl Alone {
     fn start(cri: &Cri, handler: &str) -> Result<Self> {
-        let pod = cri.run_pod(handler)?;
+        let pod = cri.run_pod(handler, PodNetwork::Own)?;
         let script = format!("{WORKLOAD_DIR}/scenario.py");
         let args = ["python3", &script, WORKLOAD];
         let id = cri.run(&pod, &member(CLIENT, PULLED, &args))?;
@@ -259,7 +254,7 @@ fn alone_moves(context: &Context, dir: &str, (a, b): (&Cri, &Cri), handler: &str
     context
         .link()
         .copy_file(a.host(), &archive, b.host(), &archive)?;
-    let pod = b.run_pod(handler)?;
+    let pod = b.run_pod(handler, PodNetwork::Own)?;
     let id = b.run(&pod, &member(CLIENT, &archive, &[]))?;
     alone
         .before
@@ -287,7 +282,7 @@ fn alone_stock(context: &Context) -> Result<()> {
     let conf = CriuConf::write(context.a(), HELPFUL)?;
     checkpoint(&cri, &alone.id, &archive)?.ok()?;
     cri.remove_pod(&alone.pod)?;
-    let pod = cri.run_pod(DEFAULT)?;
+    let pod = cri.run_pod(DEFAULT, PodNetwork::Own)?;
     let id = cri.create(&pod, &member(CLIENT, &archive, &[]))?;
     let restored = cri.command(["start", &id]).run()?;
     ensure!(!restored.status.success(), "it is restored");
@@ -303,7 +298,7 @@ fn alone_stock(context: &Context) -> Result<()> {
 fn together(context: &Context) -> Result<()> {
     let a = start(context, context.a(), &[])?;
     let _registry_a = pull(context, &a)?;
-    let pod = a.run_pod(DEFAULT)?;
+    let pod = a.run_pod(DEFAULT, PodNetwork::OfHost)?;
     let script = pod::script();
     let mut ids = BTreeMap::new();
     for name in MEMBERS {
@@ -353,7 +348,7 @@ fn together_moves(
 
     let b = start(context, context.b(), &[])?;
     let _registry = pull(context, &b)?;
-    let pod = b.run_pod(DEFAULT)?;
+    let pod = b.run_pod(DEFAULT, PodNetwork::OfHost)?;
     let mut ids = BTreeMap::new();
     for name in MEMBERS {
         let path = archive(name);
