@@ -265,12 +265,15 @@ fn alone_moves(context: &Context, dir: &str, (a, b): (&Cri, &Cri), handler: &str
 }
 
 /// The stock shim fails at the checkpoint, and at the restore if CRIU is configured as well as it can
-/// be: the new pod's `/dev/shm` is empty.
+/// be: the new pod's `/dev/shm` is empty. A container that does not use it is restored beside.
 fn alone_stock(context: &Context) -> Result<()> {
     let cri = start(context, context.a(), &[])?;
     let _registry = pull(context, &cri)?;
-    let archive = format!("{}/client.tar", context.dir()?);
+    let dir = context.dir()?;
+    let [archive, plain_archive] = [CLIENT, "plain"].map(|name| format!("{dir}/{name}.tar"));
     let alone = Alone::start(&cri, DEFAULT)?;
+    let program = ["sh", "-c", "while :; do sleep 0.1; done"];
+    let plain = cri.run(&alone.pod, &member("plain", PULLED, &program))?;
     let refused = checkpoint(&cri, &alone.id, &archive)?;
     ensure!(!refused.status.success(), "it is saved");
     stock::expect_in_log_of(
@@ -281,8 +284,12 @@ fn alone_stock(context: &Context) -> Result<()> {
     )?;
     let conf = CriuConf::write(context.a(), HELPFUL)?;
     checkpoint(&cri, &alone.id, &archive)?.ok()?;
+    checkpoint(&cri, &plain, &plain_archive)?.ok()?;
     cri.remove_pod(&alone.pod)?;
+
     let pod = cri.run_pod(DEFAULT, PodNetwork::Own)?;
+    let plain = cri.run(&pod, &member("plain", &plain_archive, &[]))?;
+    cri.exec(&plain, &["true"])?.ok()?;
     let id = cri.create(&pod, &member(CLIENT, &archive, &[]))?;
     let restored = cri.command(["start", &id]).run()?;
     ensure!(!restored.status.success(), "it is restored");
