@@ -114,8 +114,7 @@ impl Vm {
     }
 
     /// Runs a command in the machine as root, with these variables beside `PATH`, `HOME` and `LANG`,
-    /// no standard input, and for `limit` (in whole seconds) at most. After an error the machine is
-    /// of no use.
+    /// no standard input, and for `limit` (in whole seconds) at most.
     ///
     /// # Errors
     /// There is no such program, or the machine does not answer. The command's own failure is no

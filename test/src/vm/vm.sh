@@ -50,8 +50,9 @@ kernels=("$tree"/boot/vmlinuz-*) ramdisks=("$tree"/boot/initrd.img-*)
 # No controller is left to cgroup v1. systemd.run: see systemd-run-generator(8).
 append="root=/dev/vda rw console=ttyS0 quiet panic=-1 cgroup_no_v1=all systemd.run=\"/usr/bin/python3 /agent.py\""
 # Guests die under the KVM of some machines, so the processor is emulated everywhere; with LA57 its
-# address space is one for which CRIU is not made.
-args=(-accel tcg,thread=multi,tb-size=512 -cpu max,-la57 -M q35 -smp 2 -m $MEMORY_MIB
+# address space is one for which CRIU is not made. One processor: kernels change their own code while
+# they run, and with two that are emulated one may meet a breakpoint of which it is not to know any more.
+args=(-accel tcg,tb-size=512 -cpu max,-la57 -M q35 -smp 1 -m $MEMORY_MIB
     -nodefaults -no-user-config -display none -no-reboot
     -kernel "${kernels[0]}" -initrd "${ramdisks[0]}" -append "$append"
     -serial "file:$dir/console.log" -device virtio-rng-pci -device virtio-serial-pci

@@ -22,9 +22,7 @@ use crate::{scenario, skips};
 /// What is run there, without the flavour: what has to do with control groups, and what this project
 /// is for. About half a minute each.
 const SCENARIOS: &[&str] = &[
-    "lifecycle::pause::remap",
-    "oom::of_init::stock",
-    "oom::of_init::remap",
+    guest::COMMANDS,
     "oom::after_restore::remap",
     "machine::figures::stock",
     "machine::figures::remap",
@@ -33,11 +31,9 @@ const SCENARIOS: &[&str] = &[
     "beside::original::remap",
     "migration::demo::remap",
     "stock::demo::stock",
-    "fidelity::locks_mapped::stock",
     "fidelity::locks_mapped::remap",
     "machine::systemd::remap",
     "machine::systemd_stock::stock",
-    "machine::systemd_beside::stock",
     "machine::systemd_beside::remap",
 ];
 

@@ -28,6 +28,9 @@ const SOURCES: &str = "sources";
 const WORKLOADS: &str = "workloads";
 const CACHE: &str = "/programs/cache";
 
+/// The test of the machine itself, which is no scenario of the program there.
+pub(super) const COMMANDS: &str = "commands";
+
 /// Makes the machine ready. `$1` is the name of the hosts' tree, `$2` where the tests' sources are on
 /// the machine that built them.
 ///
@@ -63,6 +66,16 @@ pub(super) fn perform(flavour: Flavour, names: &[String]) -> Result<BTreeMap<Str
         "cgroup v2 has no controllers but {controllers:?}"
     );
 
+    let commands = format!("{flavour}::{COMMANDS}");
+    let mut outcomes = BTreeMap::new();
+    if names.contains(&commands) {
+        let outcome = match commands_work(&mut vm) {
+            Ok(()) => Outcome::Passed,
+            Err(error) => Outcome::Failed(format!("{error:#}")),
+        };
+        outcomes.insert(commands, outcome);
+    }
+
     let path = |name: &str| format!("{PROGRAMS}/{name}");
     let output = vm.run(
         &[&path(PROGRAM), "--test-threads=1"],
@@ -76,7 +89,7 @@ pub(super) fn perform(flavour: Flavour, names: &[String]) -> Result<BTreeMap<Str
         ],
         LIMIT,
     )?;
-    let mut outcomes = report::read(&output.text());
+    outcomes.extend(report::read(&output.text()));
     for name in names {
         outcomes.entry(name.clone()).or_insert_with(|| {
             let told = (output.exit_code(), output.timed_out, output.error_text());
@@ -93,6 +106,32 @@ pub(super) fn perform(flavour: Flavour, names: &[String]) -> Result<BTreeMap<Str
         }
     }
     Ok(outcomes)
+}
+
+/// What a command says and how it ends comes back as it is, whatever it is.
+fn commands_work(vm: &mut Vm) -> Result<()> {
+    let mut run = |args: &[&str], limit| vm.run(args, &[("GREETING", "a  'b' \"c\"\n")], limit);
+    let line = r#"printf %s "$GREETING$1"; printf '\377\000' >&2; exit 3"#;
+    let output = run(&["sh", "-c", line, "sh", " $(d) *"], SHORT_LIMIT)?;
+    ensure!(
+        output.stdout == b"a  'b' \"c\"\n $(d) *" && output.stderr == [0xff, 0],
+        "{output:?}"
+    );
+    ensure!(output.exit_code() == 3, "{output:?}");
+    let output = run(&["sh", "-c", "kill -TERM $$"], SHORT_LIMIT)?;
+    ensure!(output.exit_code() == 143, "{output:?}");
+    let line = "echo begun; sleep 600 & sleep 600";
+    let output = run(&["sh", "-c", line], Duration::from_secs(2))?;
+    ensure!(output.timed_out && output.text() == "begun", "{output:?}");
+    let error = run(&["no-such-program"], SHORT_LIMIT).err();
+    let error = error.context("there is such a program")?;
+    ensure!(
+        format!("{error:#}").contains("no-such-program"),
+        "{error:#}"
+    );
+    let output = run(&["echo", "still there"], SHORT_LIMIT)?;
+    ensure!(output.text() == "still there", "{output:?}");
+    Ok(())
 }
 
 /// What goes onto the first disk.
