@@ -27,7 +27,6 @@ const SCENARIOS: &[&str] = &[
     "machine::figures::stock",
     "machine::figures::remap",
     "machine::stopped::remap",
-    "freeze::fuse::remap",
     "beside::original::remap",
     "migration::demo::remap",
     "stock::demo::stock",
