@@ -46,7 +46,8 @@ true
 /// What the tests leave, whatever the shim: the state of their containerd, FIFOs, and the cgroups
 /// and runc's directories of their namespaces, one of which has a long name. (A process or a mount
 /// is never among it, and a cgroup in use cannot be removed.)
-const CLEAR: &str = "rm -rf /run/containerd-test /run/nri /tmp/containerd-config-* /tmp/[0-9]*
+const CLEAR: &str =
+    "rm -rf /run/containerd-test /run/nri /tmp/runc-test /tmp/containerd-config-* /tmp/[0-9]*
 rmdir /run/containerd/runc/testing* /run/containerd/runc/nnn* 2>/dev/null
 for cgroup in /sys/fs/cgroup/*/testing* /sys/fs/cgroup/*/nnn* /sys/fs/cgroup/*/containerd; do
     [ ! -d $cgroup ] || rmdir $cgroup
