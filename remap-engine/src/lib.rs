@@ -22,6 +22,7 @@ pub mod mountinfo;
 pub mod mountmap;
 mod name_search;
 pub mod network_lock;
+mod network_namespace;
 mod new_network;
 pub mod obstacle;
 pub mod ownership;

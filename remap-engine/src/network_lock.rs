@@ -15,12 +15,11 @@
 
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 
-use nix::sched::{CloneFlags, setns};
-use serde::Deserialize;
 
+use crate::network_namespace::{NetworkNamespace, inside};
 use crate::process::{Process, ProcessError};
 
 /// The tools that read and change the rules of IPv4 and IPv6.
@@ -29,31 +28,12 @@ const IPTABLES: [[&str; 2]; 2] = [
     ["ip6tables-save", "ip6tables-restore"],
 ];
 
-/// The parts of `config.json` that count here.
-#[derive(Deserialize)]
-struct Config {
-    linux: Option<Linux>,
-}
-
-#[derive(Default, Deserialize)]
-struct Linux {
-    namespaces: Option<Vec<Namespace>>,
-}
-
-#[derive(Deserialize)]
-struct Namespace {
-    #[serde(rename = "type")]
-    kind: String,
-    #[serde(default)]
-    path: PathBuf,
-}
-
 /// The lock cannot be taken back: the container stays cut off.
 #[derive(Debug, thiserror::Error)]
 pub enum NetworkLockError {
     /// Its network namespace cannot be entered.
     #[error("cannot enter the network namespace of the container")]
-    Enter(#[source] io::Error),
+    Enter(#[from] io::Error),
     /// The rules are still there.
     #[error(
         "CRIU's network lock stays; remove it in the container's network namespace ({how}) by hand"
@@ -89,15 +69,11 @@ impl LockedNetwork {
     /// # Errors
     /// The bundle cannot be read, or the namespace is gone.
     pub fn of_bundle(bundle: &Path) -> io::Result<Option<Self>> {
-        let config: Config = serde_json::from_slice(&std::fs::read(bundle.join("config.json"))?)?;
-        let namespaces = config.linux.unwrap_or_default().namespaces;
-        let mut all = namespaces.unwrap_or_default().into_iter();
-        let path = match all.find(|namespace| namespace.kind == "network") {
-            Some(Namespace { path, .. }) if path.as_os_str().is_empty() => return Ok(None),
-            Some(Namespace { path, .. }) => path,
-            None => PathBuf::from("/proc/self/ns/net"),
-        };
-        Ok(Some(Self(std::fs::File::open(path)?.into())))
+        let config = serde_json::from_slice(&std::fs::read(bundle.join("config.json"))?)?;
+        match NetworkNamespace::of(&config) {
+            NetworkNamespace::New => Ok(None),
+            NetworkNamespace::At(path) => Ok(Some(Self(std::fs::File::open(path)?.into()))),
+        }
     }
 
     /// Removes the lock, if there is one. Must be called when the CRIU that made it is gone.
@@ -106,14 +82,7 @@ impl LockedNetwork {
     /// # Errors
     /// See [`NetworkLockError`].
     pub fn unlock(&self) -> Result<bool, NetworkLockError> {
-        let inside = || {
-            setns(self.0.as_fd(), CloneFlags::CLONE_NEWNET)
-                .map_err(|errno| NetworkLockError::Enter(errno.into()))?;
-            unlock_here()
-        };
-        // A namespace is entered by one thread, which is not used for anything else.
-        std::thread::scope(|scope| scope.spawn(inside).join())
-            .unwrap_or_else(|_| Err(NetworkLockError::Enter(io::ErrorKind::Other.into())))
+        inside(self.0.as_fd(), unlock_here)
     }
 }
 

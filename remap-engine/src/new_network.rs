@@ -10,13 +10,13 @@
 use std::io;
 use std::os::fd::{AsFd, AsRawFd};
 
-use nix::sched::{CloneFlags, setns};
 use nix::sys::socket::{
     AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType, recv, send, socket,
 };
 use serde_json::Value;
 
 use crate::bundle::{Bundle, BundleError};
+use crate::network_namespace::{NetworkNamespace, inside};
 use crate::process::Process;
 
 /// The loopback device is the first one of every network namespace (`loopback_net_init`,
@@ -40,8 +40,7 @@ pub(crate) struct NewNetwork {
 }
 
 impl NewNetwork {
-    /// That of a container; `None` if the runtime makes none for it (OCI runtime specification, Linux
-    /// namespaces: no entry, or one with a path).
+    /// That of a container; `None` if the runtime makes none for it.
     ///
     /// # Errors
     /// The bundle cannot be read.
@@ -50,12 +49,7 @@ impl NewNetwork {
     }
 
     fn in_config(config: &Value) -> Option<Self> {
-        let namespaces = config.pointer("/linux/namespaces")?.as_array()?;
-        let is_new = |namespace: &Value| {
-            let text = |name: &str| namespace.get(name).and_then(Value::as_str);
-            text("type") == Some("network") && text("path").unwrap_or_default().is_empty()
-        };
-        if !namespaces.iter().any(is_new) {
+        if NetworkNamespace::of(config) != NetworkNamespace::New {
             return None;
         }
         let sysctls = config.pointer("/linux/sysctl").and_then(Value::as_object);
@@ -74,22 +68,19 @@ impl NewNetwork {
     /// container. What cannot be done is logged: the container has then what it would have without this
     /// engine.
     pub(crate) fn set_up(&self, pid: i32) {
-        let inside = || {
+        let enter = || -> io::Result<()> {
             let process = Process::pin(pid).map_err(|error| error.source)?;
             let namespace = process.open("ns/net").map_err(|error| error.source)?;
-            setns(namespace.as_fd(), CloneFlags::CLONE_NEWNET)?;
-            // Of everything below /proc/sys/net this thread has that of its namespace now.
-            for (name, value) in &self.sysctls {
-                if let Err(error) = std::fs::write(file_of(name), value) {
-                    tracing::warn!(name, %error, "a sysctl of the container is not set");
+            inside(namespace.as_fd(), || {
+                for (name, value) in &self.sysctls {
+                    if let Err(error) = std::fs::write(file_of(name), value) {
+                        tracing::warn!(name, %error, "a sysctl of the container is not set");
+                    }
                 }
-            }
-            take_loopback_up()
+                take_loopback_up()
+            })
         };
-        // A namespace is entered by one thread, which is not used for anything else.
-        let done = std::thread::scope(|scope| scope.spawn(inside).join())
-            .unwrap_or_else(|_| Err(io::ErrorKind::Other.into()));
-        if let Err(error) = done {
+        if let Err(error) = enter() {
             tracing::warn!(%error, "the loopback device of the container stays down");
         }
     }
@@ -179,14 +170,8 @@ mod tests {
         io::Read::read_exact(said, &mut [0]).unwrap();
         let pid = i32::try_from(task.id()).unwrap();
         let process = Process::pin(pid).unwrap();
-        let inside = |work: fn() -> io::Result<String>| {
-            let namespace = process.open("ns/net").unwrap();
-            let enter = move || {
-                setns(namespace.as_fd(), CloneFlags::CLONE_NEWNET)?;
-                work()
-            };
-            std::thread::spawn(enter).join().unwrap()
-        };
+        let namespace = process.open("ns/net").unwrap();
+        let inside = |work: fn() -> io::Result<String>| inside(namespace.as_fd(), work);
         let reach = || {
             let reached = UdpSocket::bind("0.0.0.0:0")?.connect("127.0.0.1:9");
             reached.map(|()| String::new())
@@ -210,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn the_runtime_makes_what_has_no_path() {
+    fn of_a_new_one_the_sysctls_of_the_network_count() {
         let config = |namespace: Value| {
             json!({"linux": {
                 "namespaces": [{"type": "pid"}, namespace],
@@ -224,8 +209,6 @@ mod tests {
         assert_eq!(new.sysctls, sysctls);
         let of_others = json!({"type": "network", "path": "/run/netns/x"});
         assert_eq!(NewNetwork::in_config(&config(of_others)), None);
-        assert_eq!(NewNetwork::in_config(&config(json!({"type": "ipc"}))), None);
-        assert_eq!(NewNetwork::in_config(&json!({})), None);
     }
 
     #[test]

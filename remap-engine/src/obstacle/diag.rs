@@ -3,10 +3,11 @@
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
-use nix::sched::{CloneFlags, setns};
 use nix::sys::socket::{
     AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType, recv, send, socket,
 };
+
+use crate::network_namespace::inside;
 
 /// A Unix socket.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -72,13 +73,7 @@ pub(super) fn of_own_namespace() -> io::Result<Vec<UnixSocket>> {
 /// # Errors
 /// It cannot be entered, or the kernel does not tell.
 pub(super) fn of_namespace(namespace: &OwnedFd) -> io::Result<Vec<UnixSocket>> {
-    let inside = || {
-        setns(namespace.as_fd(), CloneFlags::CLONE_NEWNET)?;
-        of_own_namespace()
-    };
-    // A namespace is entered by one thread, which is not used for anything else.
-    std::thread::scope(|scope| scope.spawn(inside).join())
-        .unwrap_or_else(|_| Err(io::ErrorKind::Other.into()))
+    inside(namespace.as_fd(), of_own_namespace)
 }
 
 /// `struct nlmsghdr` and `struct unix_diag_req`: all states, all that is shown.
