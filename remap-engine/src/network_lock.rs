@@ -18,7 +18,6 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-
 use crate::network_namespace::{NetworkNamespace, inside};
 use crate::process::{Process, ProcessError};
 

@@ -3,7 +3,7 @@
 //! It is a process of its own, because its tasks report to it as children do, and a shim reaps every
 //! child that reports.
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, ErrorKind, Write};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -73,7 +73,11 @@ fn talk(
     let (Some(mut input), Some(output)) = (tracer.stdin.take(), tracer.stdout.take()) else {
         return Err("the tracer has no streams".into());
     };
-    input.write_all(&serde_json::to_vec(order)?)?;
+    match input.write_all(&serde_json::to_vec(order)?) {
+        // It does not read: its answer, or the lack of one, says why.
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => {}
+        written => written?,
+    }
     drop(input);
     let (sender, answers) = mpsc::channel();
     // It ends with the tracer.
