@@ -143,7 +143,6 @@ pub fn checkpoint(request: &CheckpointRequest, dumper: &dyn Dumper) -> Result<To
         }
     })?;
     drop(links);
-    keep_stats(request, &meter);
     if let Some(circle) = circle {
         circle.saved(request.exit && prepared.tasks.init.has_ended());
     }
@@ -152,6 +151,7 @@ pub fn checkpoint(request: &CheckpointRequest, dumper: &dyn Dumper) -> Result<To
     } else {
         meter.run(Phase::Thaw, || freeze.thaw())?;
     }
+    keep_stats(request, &meter);
     if let Held::Captured(saved) = held {
         seal.put_on(&saved)?;
     }

@@ -95,7 +95,7 @@ pub(crate) async fn dump(
     };
     let span = tracing::info_span!("checkpoint", id = container.id);
     let result = blocking(span, move || checkpoint(&request, &dumper)).await;
-    account(shim, container, Operation::Checkpoint, result.as_ref()).await;
+    account(shim, container, Operation::Checkpoint, result.as_ref());
     result.map(drop).map_err(failed)
 }
 
@@ -165,12 +165,13 @@ pub(crate) async fn bring_back(
     })
     .await;
     let outcome = result.as_ref().map(|(_, took)| took);
-    account(shim, container, Operation::Restore, outcome).await;
+    account(shim, container, Operation::Restore, outcome);
     result.map(|(launched, _)| launched).map_err(failed)
 }
 
-/// Takes down what an operation took, for whoever asks, and adds it to the figures of the host.
-async fn account(
+/// Takes down what an operation took, for whoever asks, and adds it to the figures of the host, for
+/// which nobody waits: the client may have the container paused.
+fn account(
     shim: &Shim,
     container: &Container,
     operation: Operation,
@@ -186,16 +187,13 @@ async fn account(
         *last = Some(took.clone());
     }
     let namespace = shim.namespace.clone();
-    let account = move || {
+    drop(task::spawn_blocking(move || {
         metrics::account(
             &namespace,
             operation,
             outcome.as_ref().map_err(|phase| *phase),
         );
-    };
-    if let Err(error) = task::spawn_blocking(account).await {
-        tracing::warn!(%error, "the host's figures are not up to date");
-    }
+    }));
 }
 
 /// Does `work` of the engine's on a thread that may block.

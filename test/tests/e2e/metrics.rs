@@ -32,6 +32,13 @@ fn figure(host: &Host, name: &str) -> Result<f64> {
     line.map_or(Ok(0.0), |value| value.trim().parse().context("no figure"))
 }
 
+/// The shim adds to a figure when it has answered.
+fn expect_figure(host: &Host, name: &str, least: f64) -> Result<()> {
+    let is_there = wait::until(LIMIT, || Ok(figure(host, name)? >= least))?;
+    ensure!(is_there, "{name} is below {least}");
+    Ok(())
+}
+
 fn remapctl(host: &Host, options: &[&str]) -> Result<String> {
     let command = host.command("remapctl").arg("metrics");
     Ok(command.args(options).arg(ID).check()?.text().into_owned())
@@ -83,13 +90,13 @@ fn told(context: &Context) -> Result<()> {
         .without_plan("the image directory holds a checkpoint already");
     let again = unplanned.checkpoint_task(ID, &paused, &work, false);
     ensure!(again.is_err(), "two checkpoints in one directory");
-    ensure!(figure(context.a(), COMPLETED)? >= completed + 2.0);
-    ensure!(figure(context.a(), REFUSED)? >= refused + 1.0);
+    expect_figure(context.a(), COMPLETED, completed + 2.0)?;
+    expect_figure(context.a(), REFUSED, refused + 1.0)?;
 
     let restored = figure(context.b(), RESTORED)?;
     migration::move_container(context, &dir, (&a, &a_shm), (&b, &b_shm))?;
     workload.expect_same(&b, &before)?;
-    ensure!(figure(context.b(), RESTORED)? >= restored + 1.0);
+    expect_figure(context.b(), RESTORED, restored + 1.0)?;
     let took = &json(context.b())?["restore"];
     expect_took(took, &["verify", "fit", "populate", "restore", "commit"])?;
     expect_pages(took, "restore", "pages_restored")?;
