@@ -23,7 +23,7 @@ pub const BINARY_VARIABLE: &str = "REMAP_SHIM_BIN";
 /// The package and its binary.
 const NAME: &str = "containerd-shim-remap-v2";
 
-/// The package's other binary, which cargo puts beside the first.
+/// The package of the tool and its binary, which cargo puts beside the shim.
 pub const TOOL: &str = "remapctl";
 
 /// The shim's binary on this machine: the one that the environment names, or
@@ -53,7 +53,7 @@ pub fn release_binary() -> Result<PathBuf> {
 }
 
 fn build(flags: &[&str]) -> Result<PathBuf> {
-    let mut args = vec!["build", "--package", NAME, "--bins"];
+    let mut args = vec!["build", "--package", NAME, "--package", TOOL, "--bins"];
     args.extend(flags);
     cargo::build(NAME, &args, &[])
 }
