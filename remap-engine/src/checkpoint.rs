@@ -11,12 +11,13 @@
 //! | plan | decides, or refuses; opens the mounts; sees [who stands still beside](crate::together) | changes nothing | |
 //! | dump | CRIU writes its images, and is held | CRIU and the runtime end; `Links` removes CRIU's names, `network` its lock; `Freeze` pauses again what was paused | by the plan in the bundle ([`Interrupted`]) |
 //! | capture | saves the contents of the mounts, and makes ghosts in the images, CRIU being held | the verdict is a veto: CRIU undoes the dump | as dump |
+//! | hand-over | whoever asks does its own part, if it has one; time limits rest | as capture | as dump |
 //! | thaw | the tasks run again, if they ran | is not undone | |
 //! | reconcile | holds the images against what was saved | changes nothing | as prepare |
 //! | seal | makes everything durable; the manifest, last, is the commit | as prepare | a checkpoint with its manifest stays |
 //!
 //! When the container ends with the checkpoint, CRIU is held until reconcile and seal are done, and
-//! there is no thaw: it is CRIU that ends the tasks. When it was paused before, whoever has done that
+//! the hand-over comes after them; there is no thaw: it is CRIU that ends the tasks. When it was paused before, whoever has done that
 //! waits for the checkpoint: reconcile and seal are then done while CRIU brings the dump to its end.
 
 mod freeze;
@@ -97,9 +98,24 @@ pub trait Dumper: Sync {
     /// Whether CRIU has said that the dump is finished, whatever became of the runtime.
     fn has_finished(&self) -> bool;
 
+    /// Who has something to do itself before the tasks go on, or end.
+    fn client(&self) -> Option<&dyn Client> {
+        None
+    }
+
     /// Kills the runtime that dumps, if it still runs, so that [`Dumper::dump`] returns. CRIU is
     /// the engine's concern.
     fn abort(&self);
+}
+
+/// Whoever asks for a checkpoint and has a part of its own in it, such as saving the root file system.
+pub trait Client {
+    /// Called while the tasks stand still: all that the images need is saved. If the tasks end with
+    /// the checkpoint it is complete.
+    ///
+    /// # Errors
+    /// The checkpoint is given up: the container is as before.
+    fn decide(&self) -> Result<(), BoxError>;
 }
 
 /// Takes a checkpoint, and says what it took.

@@ -25,6 +25,8 @@ pub enum Phase {
     Reconcile,
     /// Checkpoint: everything is on disk, the manifest last.
     Seal,
+    /// Checkpoint: whoever has asked for it does its own part, while the tasks stand still.
+    HandOver,
     /// Checkpoint: the tasks run again, if they ran before.
     Thaw,
     /// Restore: the checkpoint is complete and undamaged.
@@ -41,7 +43,7 @@ pub enum Phase {
 
 impl Phase {
     /// All, in their order.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Prepare,
         Self::Freeze,
         Self::Scan,
@@ -50,6 +52,7 @@ impl Phase {
         Self::Capture,
         Self::Reconcile,
         Self::Seal,
+        Self::HandOver,
         Self::Thaw,
         Self::Verify,
         Self::Fit,
@@ -94,6 +97,7 @@ impl fmt::Display for Phase {
             Self::Capture => "capture",
             Self::Reconcile => "reconcile",
             Self::Seal => "seal",
+            Self::HandOver => "hand-over",
             Self::Thaw => "thaw",
             Self::Verify => "verify",
             Self::Fit => "fit",

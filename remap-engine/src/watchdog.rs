@@ -3,6 +3,7 @@
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
@@ -21,14 +22,41 @@ pub fn end_signal() -> io::Result<(OwnedFd, OwnedFd)> {
     Ok(nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC)?)
 }
 
-/// Waits until `ended` reports hang-up. When the limit is over before, the runtime is ended by
-/// `abort`, and the CRIU that works on `image_dir` is killed; no other process is touched.
+/// Time that does not count: somebody else works.
+#[derive(Debug, Default)]
+pub(crate) struct Foreign(Mutex<(Duration, Option<Instant>)>);
+
+impl Foreign {
+    /// Does `work` of somebody else's.
+    pub(crate) fn during<T>(&self, work: impl FnOnce() -> T) -> T {
+        self.lock().1 = Some(Instant::now());
+        let result = work();
+        let mut lock = self.lock();
+        let took = lock.1.take().map_or(Duration::ZERO, |begun| begun.elapsed());
+        lock.0 += took;
+        result
+    }
+
+    fn so_far(&self) -> Duration {
+        let lock = self.lock();
+        lock.0 + lock.1.map_or(Duration::ZERO, |begun| begun.elapsed())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, (Duration, Option<Instant>)> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Waits until `ended` reports hang-up. When the limit is over before, without the time that is
+/// `foreign`, the runtime is ended by `abort`, and the CRIU that works on `image_dir` is killed; no
+/// other process is touched.
 ///
 /// # Errors
 /// [`Expired`], or the wait failed; then nothing was ended.
 pub fn watch(
     ended: BorrowedFd<'_>,
     limit: Option<Duration>,
+    foreign: &Foreign,
     annotation: &'static str,
     image_dir: &Path,
     abort: impl FnOnce(),
@@ -36,7 +64,7 @@ pub fn watch(
     let Some(limit) = limit else {
         return Ok(());
     };
-    if hangs_up_within(ended, limit)? {
+    if hangs_up_within(ended, limit, foreign)? {
         return Ok(());
     }
     tracing::warn!(?limit, "the time limit is over");
@@ -45,15 +73,19 @@ pub fn watch(
     Err(Expired { limit, annotation }.into())
 }
 
-fn hangs_up_within(ended: BorrowedFd<'_>, limit: Duration) -> io::Result<bool> {
+fn hangs_up_within(
+    ended: BorrowedFd<'_>,
+    limit: Duration,
+    foreign: &Foreign,
+) -> io::Result<bool> {
     let begun = Instant::now();
     loop {
-        let left = limit.saturating_sub(begun.elapsed());
+        let left = (limit + foreign.so_far()).saturating_sub(begun.elapsed());
         // Longer waits than poll(2) can do are done in parts.
         let timeout = PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX);
         let mut fds = [PollFd::new(ended.as_fd(), PollFlags::POLLIN)];
         match nix::poll::poll(&mut fds, timeout) {
-            Ok(0) if begun.elapsed() >= limit => return Ok(false),
+            Ok(0) if begun.elapsed() >= limit + foreign.so_far() => return Ok(false),
             Ok(0) | Err(Errno::EINTR) => {}
             Ok(_) => return Ok(true),
             Err(errno) => return Err(errno.into()),
@@ -67,20 +99,43 @@ mod tests {
 
     const LIMIT: Option<Duration> = Some(Duration::from_millis(30));
 
+    fn watch_it(ended: &OwnedFd, foreign: &Foreign, abort: impl FnOnce()) -> Result<(), BoxError> {
+        let dir = tempfile::tempdir().unwrap();
+        watch(ended.as_fd(), LIMIT, foreign, "a", dir.path(), abort)
+    }
+
     #[test]
     fn what_ends_in_time_is_left_alone() {
-        let dir = tempfile::tempdir().unwrap();
         let (ended, end) = end_signal().unwrap();
         drop(end);
-        watch(ended.as_fd(), LIMIT, "a", dir.path(), || panic!("aborted")).unwrap();
+        watch_it(&ended, &Foreign::default(), || panic!("aborted")).unwrap();
+    }
+
+    #[test]
+    fn the_work_of_others_does_not_count() {
+        let (ended, end) = end_signal().unwrap();
+        let foreign = Foreign::default();
+        std::thread::scope(|scope| {
+            let (begins, begun) = std::sync::mpsc::channel();
+            let foreign = &foreign;
+            scope.spawn(move || {
+                foreign.during(|| {
+                    begins.send(()).unwrap();
+                    std::thread::sleep(Duration::from_millis(200));
+                });
+                drop(end);
+            });
+            begun.recv().unwrap();
+            watch_it(&ended, foreign, || panic!("aborted")).unwrap();
+        });
+        assert!(foreign.so_far() >= Duration::from_millis(200));
     }
 
     #[test]
     fn what_takes_too_long_is_ended() {
-        let dir = tempfile::tempdir().unwrap();
         let (ended, _end) = end_signal().unwrap();
         let mut aborted = false;
-        let error = watch(ended.as_fd(), LIMIT, "a", dir.path(), || aborted = true).unwrap_err();
+        let error = watch_it(&ended, &Foreign::default(), || aborted = true).unwrap_err();
         assert!(aborted && error.is::<Expired>());
     }
 }

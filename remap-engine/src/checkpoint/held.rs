@@ -15,6 +15,7 @@ use crate::hold::{Hold, Verdict};
 use crate::phase::{BoxError, Phase, PhaseError};
 use crate::plan::RemapPlan;
 use crate::took::Meter;
+use crate::watchdog::Foreign;
 use crate::{time_limit, watchdog};
 
 #[derive(Debug, thiserror::Error)]
@@ -50,10 +51,18 @@ pub(super) fn dump(
     let _config = Phase::Dump.run(|| ConfigForDump::write(prepared, &hold, plan))?;
 
     let held = OnceLock::new();
+    let foreign = Foreign::default();
+    let hand_over = || match dumper.client() {
+        Some(client) => meter.run(Phase::HandOver, || foreign.during(|| client.decide())),
+        None => Ok(()),
+    };
     let (ends, sealed) = std::thread::scope(|scope| {
         let mut sealing = None;
-        let ends = run(request, dumper, limit, hold, meter, || {
-            let held = held.get_or_init(|| while_held(request, &contents, seal));
+        let ends = run(request, dumper, limit, &foreign, hold, meter, || {
+            let held = held.get_or_init(|| {
+                let held = while_held(request, &contents, seal)?;
+                hand_over().map(|()| held)
+            });
             if let (Ok(Held::Captured(saved)), true) = (held, seal.is_awaited) {
                 let thread = std::thread::Builder::new();
                 let span = tracing::Span::current();
@@ -92,7 +101,12 @@ pub(super) fn dump(
             // CRIU before 3.19 does not run the scripts of a configuration file for runc. The
             // tasks are gone, and what they had on private mounts is as they left it.
             tracing::warn!("CRIU did not call the action script; completing the checkpoint now");
-            while_held(request, &contents, seal)
+            let held = while_held(request, &contents, seal)?;
+            if let Err(error) = hand_over() {
+                let error = crate::phase::report(&error);
+                tracing::warn!(error, "the client's part failed, and the tasks have ended");
+            }
+            Ok(held)
         }
         (None, Ok(())) => {
             Phase::Dump.run(|| served)?;
@@ -109,6 +123,7 @@ fn run(
     request: &CheckpointRequest,
     dumper: &dyn Dumper,
     limit: Option<Duration>,
+    foreign: &Foreign,
     hold: Hold,
     meter: &Meter,
     held: impl FnOnce() -> Verdict,
@@ -124,6 +139,7 @@ fn run(
             watchdog::watch(
                 ended.as_fd(),
                 limit,
+                foreign,
                 time_limit::DUMP.annotation,
                 images,
                 abort,

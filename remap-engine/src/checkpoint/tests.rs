@@ -23,6 +23,25 @@ enum Fault {
     UntilSealed,
     /// The same, and then it fails.
     AfterSealed,
+    /// The client takes longer than the time limit.
+    SlowClient,
+    /// The client forbids it.
+    Client,
+}
+
+impl Client for FakeDumper<'_> {
+    fn decide(&self) -> Result<(), BoxError> {
+        self.note("hand over");
+        let manifest = self.image_dir.join(crate::manifest::FILE_NAME);
+        assert_eq!(manifest.exists(), self.exit, "complete, if the tasks end");
+        match self.fault {
+            Fault::Client => Err("it has no room".into()),
+            _ => {
+                std::thread::sleep(Duration::from_millis(1500));
+                Ok(())
+            }
+        }
+    }
 }
 
 struct FakeDumper<'a> {
@@ -72,6 +91,10 @@ impl Dumper for FakeDumper<'_> {
 
     fn has_finished(&self) -> bool {
         self.fault == Fault::RuntimeAfterKill
+    }
+
+    fn client(&self) -> Option<&dyn Client> {
+        matches!(self.fault, Fault::Client | Fault::SlowClient).then_some(self)
     }
 
     fn abort(&self) {
@@ -164,7 +187,8 @@ fn run_from(paused: bool, exit: bool, fault: Fault) -> Outcome {
     let bundle = root.path().join("bundle");
     std::fs::create_dir(&bundle).unwrap();
     // The test's other processes share the control group of this container's init.
-    let seconds = if fault == Fault::Stuck { 1 } else { 60 };
+    let is_hasty = matches!(fault, Fault::Stuck | Fault::SlowClient);
+    let seconds = if is_hasty { 1 } else { 60 };
     let config = format!(
         r#"{{"annotations":{{"io.remap.dump-timeout-seconds":"{seconds}","io.remap.lose-exec-sessions":"true"}}}}"#
     );
@@ -264,6 +288,26 @@ fn a_dump_that_takes_too_long_is_ended_and_says_so() {
     assert!(error.contains("within 1 s") && error.contains("io.remap.dump-timeout-seconds"));
     assert_eq!(outcome.log, ["freeze", "dump", "abort", "thaw"]);
     assert!(!outcome.images_left && outcome.init_lives);
+}
+
+#[test]
+fn a_client_that_forbids_it_has_the_tasks_run_again() {
+    for exit in [false, true] {
+        let outcome = run(exit, Fault::Client);
+        let error = crate::phase::report(&outcome.result.unwrap_err());
+        assert_eq!(error, "phase hand-over: it has no room");
+        assert_eq!(outcome.log, ["freeze", "dump", "hand over", "thaw"]);
+        assert!(!outcome.images_left && outcome.init_lives);
+    }
+}
+
+#[test]
+fn no_time_limit_counts_what_the_client_does() {
+    for exit in [false, true] {
+        let outcome = run(exit, Fault::SlowClient);
+        assert!(outcome.result.unwrap().phases_us["hand-over"] >= 1_500_000);
+        assert!(outcome.images_left && outcome.init_lives != exit);
+    }
 }
 
 #[test]

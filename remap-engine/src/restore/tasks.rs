@@ -46,6 +46,7 @@ pub(super) fn restore(
             watchdog::watch(
                 ended.as_fd(),
                 limit,
+                &watchdog::Foreign::default(),
                 time_limit::RESTORE.annotation,
                 image_dir,
                 abort,
