@@ -47,5 +47,5 @@ pub mod time_limit;
 pub mod tmpfs_lock;
 pub mod together;
 pub mod took;
-pub mod watchdog;
+mod watchdog;
 pub mod workdir;

@@ -18,7 +18,7 @@ use crate::time_limit::Expired;
 ///
 /// # Errors
 /// There are no descriptors left.
-pub fn end_signal() -> io::Result<(OwnedFd, OwnedFd)> {
+pub(crate) fn end_signal() -> io::Result<(OwnedFd, OwnedFd)> {
     Ok(nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC)?)
 }
 
@@ -32,7 +32,10 @@ impl Foreign {
         self.lock().1 = Some(Instant::now());
         let result = work();
         let mut lock = self.lock();
-        let took = lock.1.take().map_or(Duration::ZERO, |begun| begun.elapsed());
+        let took = lock
+            .1
+            .take()
+            .map_or(Duration::ZERO, |begun| begun.elapsed());
         lock.0 += took;
         result
     }
@@ -53,7 +56,7 @@ impl Foreign {
 ///
 /// # Errors
 /// [`Expired`], or the wait failed; then nothing was ended.
-pub fn watch(
+pub(crate) fn watch(
     ended: BorrowedFd<'_>,
     limit: Option<Duration>,
     foreign: &Foreign,
@@ -73,11 +76,7 @@ pub fn watch(
     Err(Expired { limit, annotation }.into())
 }
 
-fn hangs_up_within(
-    ended: BorrowedFd<'_>,
-    limit: Duration,
-    foreign: &Foreign,
-) -> io::Result<bool> {
+fn hangs_up_within(ended: BorrowedFd<'_>, limit: Duration, foreign: &Foreign) -> io::Result<bool> {
     let begun = Instant::now();
     loop {
         let left = (limit + foreign.so_far()).saturating_sub(begun.elapsed());

@@ -9,8 +9,11 @@ use prost::Message;
 use tokio::net::UnixStream;
 use tokio::time;
 
-use crate::message::{MetricsRequest, MetricsResponse, PlanRequest, PlanResponse};
-use crate::{METRICS, PLAN, SERVICE};
+use crate::message::{
+    CheckpointRequest, CheckpointResponse, MetricsRequest, MetricsResponse, PlanRequest,
+    PlanResponse,
+};
+use crate::{CHECKPOINT, METRICS, PLAN, SERVICE};
 
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
@@ -72,6 +75,20 @@ pub async fn metrics(
 ) -> Result<Vec<u8>, CallError> {
     let answer: MetricsResponse = call(socket, METRICS, request, limit).await?;
     Ok(answer.document)
+}
+
+/// Has the shim at `socket` take a checkpoint.
+///
+/// # Errors
+/// See [`CallError`]. If the shim refuses, the container is as before. One that does not answer in
+/// time may still take the checkpoint: with a hand-over, it ends when its client goes away.
+pub async fn checkpoint(
+    socket: &Path,
+    request: &CheckpointRequest,
+    limit: Duration,
+) -> Result<(), CallError> {
+    let CheckpointResponse {} = call(socket, CHECKPOINT, request, limit).await?;
+    Ok(())
 }
 
 async fn call<Q: Message, A: Message + Default>(

@@ -13,6 +13,7 @@
 
 pub mod client;
 pub mod document;
+pub mod hand_over;
 pub mod measured;
 pub mod message;
 pub mod view;
@@ -27,6 +28,10 @@ pub const PLAN: &str = "Plan";
 /// The method that says what the last operations took: a [`message::MetricsRequest`] is answered by a
 /// [`message::MetricsResponse`].
 pub const METRICS: &str = "Metrics";
+
+/// The method that takes a checkpoint: a [`message::CheckpointRequest`] is answered by a
+/// [`message::CheckpointResponse`].
+pub const CHECKPOINT: &str = "Checkpoint";
 
 /// The JSON Schema of the document in a [`message::PlanResponse`], but for the plan in it, which
 /// has a schema of its own.

@@ -55,6 +55,40 @@ pub struct MetricsResponse {
     pub document: Vec<u8>,
 }
 
+/// A request for a checkpoint, which `containerd.task.v2.CheckpointTaskRequest` has as well, but for
+/// the hand-over.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub struct CheckpointRequest {
+    /// The container.
+    #[prost(string, tag = "1")]
+    pub id: String,
+    /// The directory for the images, made if it is missing.
+    #[prost(string, tag = "2")]
+    pub image_path: String,
+    /// The container ends with the checkpoint.
+    #[prost(bool, tag = "3")]
+    pub exit: bool,
+    /// Established TCP connections are dumped.
+    #[prost(bool, tag = "4")]
+    pub tcp_established: bool,
+    /// One end of a Unix connection may lie outside.
+    #[prost(bool, tag = "5")]
+    pub ext_unix_sk: bool,
+    /// The session leader or the terminal may lie outside.
+    #[prost(bool, tag = "6")]
+    pub shell_job: bool,
+    /// File locks are dumped.
+    #[prost(bool, tag = "7")]
+    pub file_locks: bool,
+    /// Where the client listens for the hand-over (see [`crate::hand_over`]); empty for none.
+    #[prost(string, tag = "8")]
+    pub hand_over_socket: String,
+}
+
+/// The checkpoint is complete.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub struct CheckpointResponse {}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -86,6 +120,23 @@ mod tests {
             document: b"{}".to_vec(),
         };
         assert_eq!(response.encode_to_vec(), b"\x0a\x02{}");
+    }
+
+    #[test]
+    fn the_numbers_of_a_checkpoints_fields_stay() {
+        let request = CheckpointRequest {
+            id: "c".into(),
+            image_path: "/i".into(),
+            exit: true,
+            tcp_established: true,
+            ext_unix_sk: true,
+            shell_job: true,
+            file_locks: true,
+            hand_over_socket: "/s".into(),
+        };
+        let bytes = b"\x0a\x01c\x12\x02/i\x18\x01\x20\x01\x28\x01\x30\x01\x38\x01\x42\x02/s";
+        assert_eq!(request.encode_to_vec(), bytes);
+        assert!(CheckpointResponse::default().encode_to_vec().is_empty());
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The control service: what `remapctl` asks, beside containerd's task API and on the same socket.
 //! Names and messages are those of [`remap_control`].
 
+mod checkpoint;
 mod encode;
 mod metrics;
 mod plan;
@@ -14,18 +15,23 @@ use containerd_shim_protos::ttrpc::{
 };
 use prost::Message;
 use remap_control::{
-    METRICS, PLAN, SERVICE,
-    message::{MetricsRequest, MetricsResponse, PlanRequest, PlanResponse},
+    CHECKPOINT, METRICS, PLAN, SERVICE,
+    message::{CheckpointRequest, MetricsRequest, MetricsResponse, PlanRequest, PlanResponse},
 };
 
-use crate::{shim::Shim, task::whole};
+use crate::{requester::Waiting, shim::Shim, task::whole};
 
 /// The service under its name.
 pub(crate) fn service(shim: &Arc<Shim>) -> (String, Service) {
     let plan: Box<dyn MethodHandler + Send + Sync> = Box::new(Plan(Arc::clone(shim)));
     let metrics: Box<dyn MethodHandler + Send + Sync> = Box::new(Metrics(Arc::clone(shim)));
+    let checkpoint: Box<dyn MethodHandler + Send + Sync> = Box::new(Checkpoint(Arc::clone(shim)));
     let service = Service {
-        methods: HashMap::from([(PLAN.to_owned(), plan), (METRICS.to_owned(), metrics)]),
+        methods: HashMap::from([
+            (PLAN.to_owned(), plan),
+            (METRICS.to_owned(), metrics),
+            (CHECKPOINT.to_owned(), checkpoint),
+        ]),
         streams: HashMap::new(),
     };
     (SERVICE.to_owned(), service)
@@ -56,6 +62,23 @@ impl MethodHandler for Metrics {
         Ok(answer(&request, |request: MetricsRequest| async move {
             let document = metrics::metrics(&self.0, &request).map_err(Error::from)?;
             Ok(MetricsResponse { document })
+        })
+        .await)
+    }
+}
+
+/// The method that takes a checkpoint.
+struct Checkpoint(Arc<Shim>);
+
+#[async_trait]
+impl MethodHandler for Checkpoint {
+    async fn handler(&self, _: TtrpcContext, request: Request) -> ttrpc::Result<Response> {
+        let shim = Arc::clone(&self.0);
+        Ok(answer(&request, |request: CheckpointRequest| async {
+            let (waiting, requester) = Waiting::new();
+            let result = whole(checkpoint::checkpoint(shim, request, requester)).await;
+            waiting.answered();
+            result
         })
         .await)
     }

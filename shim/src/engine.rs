@@ -13,7 +13,7 @@ use std::{
 
 use remap_engine::{
     bundle::Bundle,
-    checkpoint::{CheckpointRequest, Dumper, Facts, checkpoint},
+    checkpoint::{CheckpointRequest, Client, Dumper, Facts, checkpoint},
     criu::{config::UserConfig, stats},
     manifest::DumpOptions,
     phase::{BoxError, Phase, PhaseError},
@@ -30,6 +30,7 @@ use crate::{
     criu_log::{self, CriuFailed, Logs},
     error::TaskError,
     freezer,
+    hand_over::HandOver,
     launch::{LaunchError, Launched},
     metrics::{self, Operation},
     runc::{self, Call, CheckpointArgs, CriuFlags, Kind, RestoreArgs, RuncStatus},
@@ -51,7 +52,7 @@ fn own_executable() -> PathBuf {
     format!("/proc/{}/exe", std::process::id()).into()
 }
 
-/// Dumps a container by way of the engine. `before` is its state.
+/// Dumps a container by way of the engine. `before` is its state, `client` who takes part.
 ///
 /// # Errors
 /// The phase that failed. The container is as before, and of what was made only CRIU's log stays.
@@ -60,6 +61,7 @@ pub(crate) async fn dump(
     container: &Arc<Container>,
     before: Status,
     mut args: CheckpointArgs,
+    client: Option<HandOver>,
 ) -> Result<(), TaskError> {
     let log = args.work_path.join(DUMP_LOG);
     let logs = Logs::of(&shim.namespace, &container.id, log);
@@ -90,6 +92,7 @@ pub(crate) async fn dump(
         container: Arc::clone(container),
         before,
         args,
+        client,
         handle: Handle::current(),
         dumping: AtomicU32::new(0),
     };
@@ -240,6 +243,7 @@ struct RuncDumper {
     container: Arc<Container>,
     before: Status,
     args: CheckpointArgs,
+    client: Option<HandOver>,
     handle: Handle,
     /// The pid of `runc checkpoint`, or 0.
     dumping: AtomicU32,
@@ -291,6 +295,10 @@ impl Dumper for RuncDumper {
 
     fn has_finished(&self) -> bool {
         criu_log::says_finished(&self.args.work_path.join(DUMP_LOG))
+    }
+
+    fn client(&self) -> Option<&dyn Client> {
+        self.client.as_ref().map(|client| client as &dyn Client)
     }
 
     fn abort(&self) {

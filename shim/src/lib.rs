@@ -16,6 +16,7 @@ mod events;
 mod freezer;
 #[cfg(fuzzing)]
 pub mod fuzz;
+mod hand_over;
 mod info;
 mod io;
 mod launch;

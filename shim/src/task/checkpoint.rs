@@ -20,7 +20,9 @@ use crate::{
     container::Container,
     engine,
     error::TaskError,
-    events, options,
+    events,
+    hand_over::HandOver,
+    options,
     requester::Requester,
     runc::{CheckpointArgs, CriuFlags, Kind, RuncStatus},
     shim::Shim,
@@ -39,6 +41,8 @@ const EXIT: Duration = Duration::from_secs(10);
 /// Dumps a container that runs or is paused. Whatever happens, one that runs goes on running and
 /// one that is paused stays paused, unless it was to exit and was dumped.
 ///
+/// A `client` that takes part decides, while the tasks stand still, whether it comes to its end.
+///
 /// Clients pause a container before they ask for its checkpoint, and resume it afterwards
 /// (containerd `task.Checkpoint`, `ctr c checkpoint`). If such a client goes away meanwhile, its
 /// pause ends here, as far as the shim can tell both (see [`ClientsPause`]).
@@ -48,10 +52,11 @@ const EXIT: Duration = Duration::from_secs(10);
 ///
 /// # Errors
 /// [`TaskError::Engine`] names the phase and the cause.
-pub(super) async fn checkpoint(
+pub(crate) async fn checkpoint(
     shim: Arc<Shim>,
     request: CheckpointTaskRequest,
     requester: Requester,
+    client: Option<HandOver>,
 ) -> Result<Empty, TaskError> {
     let container = shim.container(&request.id)?;
     let options = options::decode::<CheckpointOptions>(request.options.as_ref(), OPTIONS)?;
@@ -66,7 +71,7 @@ pub(super) async fn checkpoint(
     let before = permit.before();
     let pause = ClientsPause::of(&container, before, &request.path);
     let args = args(&container, &request, &options);
-    let result = dump(&shim, &container, before, args).await;
+    let result = dump(&shim, &container, before, args, client).await;
     let exited = options.exit && result.is_ok();
     let after = match &result {
         Ok(()) => before,
@@ -198,9 +203,10 @@ async fn dump(
     container: &Arc<Container>,
     before: Status,
     args: CheckpointArgs,
+    client: Option<HandOver>,
 ) -> Result<(), TaskError> {
     let work_path = args.work_path.clone();
-    let result = engine::dump(shim, container, before, args).await;
+    let result = engine::dump(shim, container, before, args, client).await;
     if work_path == default_work_path(container)
         && let Err(error) = std::fs::remove_dir_all(&work_path)
         && error.kind() != ErrorKind::NotFound

@@ -98,7 +98,7 @@ impl Task for TaskService {
 
     async fn checkpoint(&self, _: &TtrpcContext, req: CheckpointTaskRequest) -> Result<Empty> {
         let (waiting, requester) = Waiting::new();
-        let result = whole(checkpoint::checkpoint(self.shim(), req, requester)).await;
+        let result = whole(checkpoint::checkpoint(self.shim(), req, requester, None)).await;
         waiting.answered();
         result
     }
