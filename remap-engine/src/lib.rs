@@ -1,6 +1,7 @@
 //! Decides and carries out file remaps when a container is checkpointed with CRIU.
 #![deny(unsafe_code)]
 
+pub mod archive;
 pub mod bundle;
 pub mod carry;
 pub mod carry_limit;
