@@ -11,24 +11,30 @@
 //! Checkpoints that were made by others ([`open`] knows those of `ctr`, CRI, CRI-O and Podman) lack
 //! some of the documents.
 
+mod blobs;
 mod container;
 mod document;
 mod error;
+mod foreign;
+mod image;
 mod layout;
+mod name;
 mod open;
 mod partial;
 mod source;
 #[cfg(test)]
 mod tests;
+mod unnamed;
 mod write;
 
+pub use blobs::Blobs;
 pub use container::{Any, CONTAINER_FILE, CONTAINER_SCHEMA, Container, Image, Runtime};
 pub use document::{ARCHIVE_FILE, ARCHIVE_SCHEMA, Document};
 pub use error::{ArchiveError, Fault, Faults};
 pub use layout::{Compression, Kind, Layout};
 pub use open::{Archive, Entry, open};
 pub use source::{BaseImage, Blob, Descriptor, Open, RootfsDiff, Source};
-pub use write::{Written, write};
+pub use write::{Written, write, write_blobs};
 
 use std::ops::ControlFlow;
 

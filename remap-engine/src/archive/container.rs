@@ -51,6 +51,9 @@ pub struct Container {
     /// When it was created, in seconds since 1970.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub created_unix_seconds: Option<u64>,
+    /// When it was saved, in seconds since 1970.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub saved_unix_seconds: Option<u64>,
     /// With what it was saved, by name: `remapctl`, `containerd`, …
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub versions: BTreeMap<String, String>,
@@ -117,6 +120,7 @@ impl Container {
             extensions: BTreeMap::new(),
             checkpoint_options: None,
             created_unix_seconds: None,
+            saved_unix_seconds: None,
             versions: BTreeMap::new(),
             other: Map::new(),
         }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use sha2::{Digest as _, Sha256};
 
 use super::error::ArchiveError;
 use crate::manifest::FileDigest;
@@ -16,7 +17,10 @@ pub const ARCHIVE_FILE: &str = "remap-archive.json";
 pub const ARCHIVE_SCHEMA: &str = include_str!("../../schema/remap-archive.json");
 
 /// Version of the format that is written.
-pub(super) const VERSION: u32 = 1;
+const VERSION: u32 = 1;
+
+/// Stands for the digest of a document in itself.
+const NO_DIGEST: &str = "0000000000000000000000000000000000000000000000000000000000000000";
 
 /// Every file of the plain form with its digest. It is the same in all layouts.
 ///
@@ -26,11 +30,13 @@ pub(super) const VERSION: u32 = 1;
 pub struct Document {
     /// Version of the format.
     version: u32,
-    /// The files by name (escaped as by [`escape`](crate::text::escape)), without the document.
+    /// SHA-256 of the document, with zeros for these digits.
+    own_sha256: String,
+    /// The files by name, without the document.
     pub files: BTreeMap<String, FileDigest>,
-    /// With what the archive was made, by name.
+    /// Files that are in the archive only for other programs, which want to have them.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub versions: BTreeMap<String, String>,
+    pub beside: BTreeMap<String, FileDigest>,
     /// What this build does not know.
     #[serde(flatten)]
     pub other: Map<String, Value>,
@@ -38,12 +44,15 @@ pub struct Document {
 
 impl Document {
     /// A list of these files.
-    #[must_use]
-    pub fn new(files: BTreeMap<String, FileDigest>) -> Self {
+    pub(super) fn new(
+        files: BTreeMap<String, FileDigest>,
+        beside: BTreeMap<String, FileDigest>,
+    ) -> Self {
         Self {
             version: VERSION,
+            own_sha256: NO_DIGEST.to_owned(),
             files,
-            versions: BTreeMap::new(),
+            beside,
             other: Map::new(),
         }
     }
@@ -51,9 +60,16 @@ impl Document {
     /// Reads a document.
     ///
     /// # Errors
-    /// It is none, or of an unknown version.
+    /// It is none, or of an unknown version, or has another digest than it says.
     pub fn from_json(text: &[u8]) -> Result<Self, ArchiveError> {
-        parse(ARCHIVE_FILE, text)
+        let document: Self = parse(ARCHIVE_FILE, text)?;
+        let sealed = std::str::from_utf8(text).unwrap_or_default();
+        let open = sealed.replacen(&document.own_sha256, NO_DIGEST, 1);
+        if document.own_sha256 == format!("{:x}", Sha256::digest(open)) {
+            Ok(document)
+        } else {
+            Err(ArchiveError::Altered(ARCHIVE_FILE))
+        }
     }
 
     /// The document.
@@ -61,7 +77,13 @@ impl Document {
     /// # Errors
     /// A map's key is no string, which cannot be.
     pub fn to_json(&self) -> Result<Vec<u8>, serde_json::Error> {
-        serde_json::to_vec_pretty(self)
+        let open = Self {
+            own_sha256: NO_DIGEST.to_owned(),
+            ..self.clone()
+        };
+        let open = serde_json::to_string_pretty(&open)?;
+        let digest = format!("{:x}", Sha256::digest(&open));
+        Ok(open.replacen(NO_DIGEST, &digest, 1).into_bytes())
     }
 }
 

@@ -59,6 +59,9 @@ pub enum ArchiveError {
         #[source]
         source: serde_json::Error,
     },
+    /// A document has another digest than it says.
+    #[error("`{0}` is damaged: it has other contents (SHA-256)")]
+    Altered(&'static str),
     /// A document has another version.
     #[error("`{name}` has version {found}, and this build knows {known}; use a newer one")]
     Version {

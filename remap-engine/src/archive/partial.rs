@@ -55,7 +55,7 @@ impl Partial {
             other => ArchiveError::io("make", destination)(other.into()),
         })?;
         self.is_complete = true;
-        sync(destination.parent().unwrap_or(Path::new(".")))
+        sync_parent(destination)
     }
 }
 
@@ -71,7 +71,8 @@ impl Drop for Partial {
     }
 }
 
-fn partial_name(destination: &Path) -> PathBuf {
+/// Name of what is not complete yet.
+pub(super) fn partial_name(destination: &Path) -> PathBuf {
     let name = destination.file_name().unwrap_or(OsStr::new("archive"));
     let mut partial = OsString::from(".");
     partial.push(name);
@@ -91,12 +92,15 @@ fn lock(path: &Path) -> Result<File, ArchiveError> {
     Ok(file)
 }
 
+/// Has the name of a file or directory on the disk.
+pub(super) fn sync_parent(path: &Path) -> Result<(), ArchiveError> {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => sync(parent),
+        _ => sync(Path::new(".")),
+    }
+}
+
 fn sync(dir: &Path) -> Result<(), ArchiveError> {
-    let dir = if dir.as_os_str().is_empty() {
-        Path::new(".")
-    } else {
-        dir
-    };
     File::open(dir)
         .and_then(|dir| dir.sync_all())
         .map_err(ArchiveError::io("sync", dir))

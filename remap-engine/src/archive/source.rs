@@ -24,6 +24,8 @@ pub struct Source<'s> {
     pub rootfs_diff: Option<RootfsDiff>,
     /// The image that the container was made of, if it is to come along.
     pub base_image: Option<BaseImage>,
+    /// The name of the checkpoint as an image; by default `checkpoint.remap/ID:latest`.
+    pub name: Option<&'s str>,
 }
 
 /// The changes of a root file system: an OCI layer, compressed or not.
@@ -107,6 +109,30 @@ impl Open for Vec<u8> {
 
     fn bytes(&self) -> io::Result<u64> {
         Ok(self.len() as u64)
+    }
+}
+
+impl Descriptor {
+    /// Of a blob with this digest.
+    pub(super) fn of(media_type: &str, digest: &FileDigest) -> Self {
+        Self {
+            media_type: media_type.to_owned(),
+            digest: format!("sha256:{}", digest.sha256),
+            size: digest.size,
+            annotations: BTreeMap::new(),
+            other: Map::new(),
+        }
+    }
+
+    /// The digits of its SHA-256; empty, if it has a digest of another kind.
+    pub(super) fn hex(&self) -> &str {
+        let hex = self.digest.strip_prefix("sha256:").unwrap_or_default();
+        let is_digit = |digit: u8| matches!(digit, b'0'..=b'9' | b'a'..=b'f');
+        if hex.len() == 64 && hex.bytes().all(is_digit) {
+            hex
+        } else {
+            ""
+        }
     }
 }
 

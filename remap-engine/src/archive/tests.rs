@@ -63,6 +63,7 @@ impl Ground {
                 content: Box::new(vec![0_u8; 1024]),
             }),
             base_image: None,
+            name: None,
         };
         write(
             &source,
@@ -136,6 +137,7 @@ fn an_interrupted_one_leaves_nothing() {
         container: None,
         rootfs_diff: None,
         base_image: None,
+        name: None,
     };
     let stop = &mut |done| match done {
         0..1000 => ControlFlow::Continue(()),

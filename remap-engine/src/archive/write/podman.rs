@@ -1,0 +1,91 @@
+//! The files of `podman container checkpoint --export`, as Podman, CRI-O and CRI have them, too
+//! (checkpointctl, lib/metadata.go).
+
+use serde_json::{Value, json};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+use super::part::{Content, Part};
+use super::parts::Parts;
+use super::tape::Tape;
+use crate::archive::ROOTFS_DIFF_FILE;
+use crate::archive::container::Container;
+use crate::archive::error::ArchiveError;
+use crate::archive::foreign::{CONFIG_DUMP, DIRECTORY, SPEC_DUMP, STATUS_DUMP};
+
+/// Writes all members: the small ones that say what it is first.
+pub(super) fn write(
+    parts: &Parts<'_>,
+    tape: &mut Tape<'_, '_, '_, '_>,
+) -> Result<(), ArchiveError> {
+    for part in &parts.beside {
+        tape.file("", part)?;
+    }
+    tape.directory(DIRECTORY)?;
+    for part in &parts.files {
+        let directory = match part.name.as_str() {
+            ROOTFS_DIFF_FILE => "",
+            _ => DIRECTORY,
+        };
+        tape.file(directory, part)?;
+    }
+    Ok(())
+}
+
+/// The files that these programs want to have, and that are made of the container.
+pub(super) fn beside<'s>(container: &Container) -> Result<Vec<Part<'s>>, ArchiveError> {
+    let documents = [
+        (CONFIG_DUMP, config(container)),
+        (SPEC_DUMP, container.spec.clone()),
+        (STATUS_DUMP, status(container)),
+    ];
+    let parts = documents.into_iter();
+    let part = |(name, document): (&str, Value)| {
+        Part::new(name, Content::Bytes(document.to_string().into()))
+    };
+    let parts = parts.map(part);
+    parts.collect()
+}
+
+/// Podman's `ContainerConfig`, as much of it as the others read.
+fn config(container: &Container) -> Value {
+    let image = container.image.as_ref();
+    let reference = image.map(|image| image.reference.as_str());
+    let digest = image.and_then(|image| image.digest.as_deref());
+    json!({
+        "id": container.id,
+        "name": container.id,
+        "rootfsImageID": digest.and_then(|digest| digest.strip_prefix("sha256:")),
+        "rootfsImage": reference,
+        "rootfsImageName": reference,
+        "rootfsImageRef": digest,
+        "runtime": container.runtime.name,
+        "createdTime": time(container.created_unix_seconds),
+        "checkpointedTime": time(container.saved_unix_seconds),
+        "restoredTime": time(None),
+        "restored": false,
+    })
+}
+
+/// The status that CRI keeps of a container.
+fn status(container: &Container) -> Value {
+    let nanoseconds = |seconds: Option<u64>| seconds.unwrap_or(0).saturating_mul(1_000_000_000);
+    json!({
+        "CreatedAt": nanoseconds(container.created_unix_seconds),
+        "StartedAt": nanoseconds(container.created_unix_seconds),
+        "FinishedAt": 0,
+        "ExitCode": 0,
+        "Pid": 0,
+        "Reason": "",
+        "Message": "",
+    })
+}
+
+/// As Go writes it; its own zero for a time that is not known.
+fn time(seconds: Option<u64>) -> String {
+    seconds
+        .and_then(|seconds| i64::try_from(seconds).ok())
+        .and_then(|seconds| OffsetDateTime::from_unix_timestamp(seconds).ok())
+        .and_then(|time| time.format(&Rfc3339).ok())
+        .unwrap_or_else(|| "0001-01-01T00:00:00Z".to_owned())
+}
