@@ -28,7 +28,7 @@ mod unnamed;
 mod write;
 
 pub use blobs::Blobs;
-pub use container::{Any, CONTAINER_FILE, CONTAINER_SCHEMA, Container, Image, Runtime};
+pub use container::{Any, CONTAINER_FILE, CONTAINER_SCHEMA, Container, Image, Runtime, Stdio};
 pub use document::{ARCHIVE_FILE, ARCHIVE_SCHEMA, Document};
 pub use error::{ArchiveError, Fault, Faults};
 pub use layout::{Compression, Kind, Layout};

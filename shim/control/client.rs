@@ -4,7 +4,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use containerd_shim_protos::ttrpc::{self, Code, asynchronous::transport::Socket};
+pub use containerd_shim_protos::ttrpc::Code;
+use containerd_shim_protos::ttrpc::{self, asynchronous::transport::Socket};
 use prost::Message;
 use tokio::net::UnixStream;
 use tokio::time;
@@ -36,6 +37,8 @@ pub enum CallError {
     /// The shim says no.
     #[error("{message}")]
     Refused {
+        /// The kind of error, as the Go shim would give it.
+        code: Code,
         /// What it says.
         message: String,
     },
@@ -132,6 +135,7 @@ fn explain(error: ttrpc::Error, method: &'static str) -> CallError {
         return CallError::NoService { method };
     }
     CallError::Refused {
+        code: status.code(),
         message: status.message,
     }
 }

@@ -1,24 +1,33 @@
 //! The command line.
 
+mod archive;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{ArgGroup, Parser, Subcommand};
 use remap_control::message::PlanRequest;
 
-/// Asks the remap shim of a container what it would do.
+pub(crate) use archive::{Checkpoint, Convert, Form, Inspect, Restore, Verify};
+
+/// Plans, takes, checks, keeps and restores checkpoints of containers.
 #[derive(Debug, Parser)]
 #[command(version, arg_required_else_help = true)]
 pub(crate) struct Args {
-    /// What is asked.
+    /// What is to be done.
     #[command(subcommand)]
     pub(crate) command: Command,
 }
 
-/// What can be asked.
+/// What can be done.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     Plan(Plan),
+    Checkpoint(Checkpoint),
+    Restore(Restore),
+    Inspect(Inspect),
+    Verify(Verify),
+    Convert(Convert),
     Metrics(Metrics),
 }
 
@@ -48,29 +57,45 @@ pub(crate) struct Plan {
     #[arg(long)]
     pub(crate) freeze: bool,
 
-    /// Plan a checkpoint that ends the container
-    #[arg(long, help_heading = ASKED)]
-    exit: bool,
+    #[command(flatten)]
+    asked: Asked,
+}
 
-    /// Plan one with established TCP connections
-    #[arg(long, help_heading = ASKED)]
-    tcp_established: bool,
+/// What CRIU and the shim are asked to do; the container's annotations and CRIU's configuration come on
+/// top.
+#[derive(Debug, Clone, Copy, clap::Args)]
+#[command(next_help_heading = ASKED)]
+pub(crate) struct Asked {
+    /// The container ends with the checkpoint; without, it runs on
+    #[arg(long)]
+    pub(crate) exit: bool,
 
-    /// Plan one with Unix connections to processes outside
-    #[arg(long, help_heading = ASKED)]
-    ext_unix_sk: bool,
+    /// Established TCP connections are in the checkpoint
+    #[arg(long)]
+    pub(crate) tcp_established: bool,
 
-    /// Plan one with a session or terminal that was opened outside
-    #[arg(long, help_heading = ASKED)]
-    shell_job: bool,
+    /// Unix connections to processes outside are allowed
+    #[arg(long)]
+    pub(crate) ext_unix_sk: bool,
 
-    /// Plan one with file locks: the default, as `ctr container checkpoint --task` asks for
-    #[arg(long, help_heading = ASKED, overrides_with = "no_file_locks")]
+    /// A session or terminal that was opened outside is allowed
+    #[arg(long)]
+    pub(crate) shell_job: bool,
+
+    /// File locks are in the checkpoint: the default, as `ctr container checkpoint --task` asks for
+    #[arg(long, overrides_with = "no_file_locks")]
     file_locks: bool,
 
-    /// Plan one without file locks, as `ctr task checkpoint` asks for
-    #[arg(long, help_heading = ASKED)]
+    /// File locks are not in the checkpoint, as `ctr task checkpoint` asks for
+    #[arg(long)]
     no_file_locks: bool,
+}
+
+impl Asked {
+    /// Whether file locks are to be saved.
+    pub(crate) fn file_locks(self) -> bool {
+        !self.no_file_locks
+    }
 }
 
 /// Says how long the last checkpoint of a container took, and the restore that it comes from, and how
@@ -135,7 +160,7 @@ Exit codes:
   3  there is no answer: no such container, not run by this shim, no permission, ...";
 
 /// What the options of the checkpoint stand under.
-const ASKED: &str = "The checkpoint that is planned (the container's annotations and your CRIU \
+const ASKED: &str = "What is in the checkpoint (the container's annotations and your CRIU \
                      configuration come on top)";
 
 const EXIT_CODES: &str = "\
@@ -151,11 +176,11 @@ impl Plan {
         PlanRequest {
             id: id.to_owned(),
             freeze: self.freeze,
-            exit: self.exit,
-            tcp_established: self.tcp_established,
-            ext_unix_sk: self.ext_unix_sk,
-            shell_job: self.shell_job,
-            file_locks: !self.no_file_locks,
+            exit: self.asked.exit,
+            tcp_established: self.asked.tcp_established,
+            ext_unix_sk: self.asked.ext_unix_sk,
+            shell_job: self.asked.shell_job,
+            file_locks: self.asked.file_locks(),
         }
     }
 }
@@ -181,7 +206,7 @@ mod tests {
     fn parse(line: &str) -> Result<Plan, clap::Error> {
         match Args::try_parse_from(line.split(' '))?.command {
             Command::Plan(plan) => Ok(plan),
-            Command::Metrics(_) => panic!("{line}"),
+            _ => panic!("{line}"),
         }
     }
 

@@ -8,11 +8,11 @@ use std::io::{self, ErrorKind};
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
-use anyhow::Context;
 use remap_control::client::CallError;
 use remap_engine::workdir::WorkDir;
 
 use crate::args::Shim;
+use crate::block_on;
 
 /// The directory of tasks in containerd's state directory.
 const TASKS: &str = "io.containerd.runtime.v2.task";
@@ -22,11 +22,12 @@ const SCHEME: &[u8] = b"unix://";
 
 /// A task and its shim.
 #[derive(Debug, PartialEq, Eq)]
-struct Found {
+pub(crate) struct Found {
+    id: String,
     /// Its bundle.
     bundle: PathBuf,
     /// The shim's socket.
-    socket: PathBuf,
+    pub(crate) socket: PathBuf,
 }
 
 /// Why there is no answer, with what to do.
@@ -116,7 +117,11 @@ fn hint(here: &[String], elsewhere: &[String]) -> String {
 ///
 /// # Errors
 /// There is none, or it cannot be told.
-fn find(state: &Path, namespace: &str, id: &str) -> Result<Found, ConnectError> {
+pub(crate) fn find(shim: &Shim, id: &str) -> anyhow::Result<Found> {
+    Ok(look(&shim.state, &shim.namespace, id)?)
+}
+
+fn look(state: &Path, namespace: &str, id: &str) -> Result<Found, ConnectError> {
     let tasks = state.join(TASKS);
     let bundle = tasks.join(namespace).join(id);
     let address = bundle.join("address");
@@ -125,6 +130,7 @@ fn find(state: &Path, namespace: &str, id: &str) -> Result<Found, ConnectError> 
             let text = text.trim_ascii_end();
             let socket = text.strip_prefix(SCHEME).unwrap_or(text).to_vec();
             Ok(Found {
+                id: id.to_owned(),
                 bundle,
                 socket: OsString::from_vec(socket).into(),
             })
@@ -187,30 +193,36 @@ pub(crate) fn ask<T>(
     id: &str,
     call: impl AsyncFnOnce(&Path) -> Result<T, CallError>,
 ) -> anyhow::Result<T> {
-    let found = find(&shim.state, &shim.namespace, id)?;
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .context("cannot start the async runtime")?;
-    let answer = runtime.block_on(call(&found.socket));
-    Ok(answer.map_err(|error| explain(error, &found, id))?)
+    let found = find(shim, id)?;
+    block_on(async {
+        let answer = call(&found.socket).await;
+        answer.map_err(|error| found.explain(error))
+    })
 }
 
-/// Says of a call that failed what it means for the container.
-fn explain(error: CallError, found: &Found, id: &str) -> ConnectError {
-    let id = id.to_owned();
-    match error {
-        // Our shim makes this directory when it creates a container.
-        CallError::NoService { .. } if WorkDir::of(&found.bundle).path().is_dir() => {
-            ConnectError::OlderShim { id }
+impl Found {
+    /// Says of a call that failed what it means for the container.
+    pub(crate) fn explain(&self, error: CallError) -> anyhow::Error {
+        self.meaning(error).into()
+    }
+
+    fn meaning(&self, error: CallError) -> ConnectError {
+        let id = self.id.clone();
+        match error {
+            // Our shim makes this directory when it creates a container.
+            CallError::NoService { .. } if WorkDir::of(&self.bundle).path().is_dir() => {
+                ConnectError::OlderShim { id }
+            }
+            CallError::NoService { .. } => ConnectError::OtherShim { id },
+            CallError::Connect { socket, source } => match source.kind() {
+                ErrorKind::PermissionDenied => ConnectError::NotRoot { path: socket },
+                ErrorKind::NotFound | ErrorKind::ConnectionRefused => {
+                    ConnectError::Gone { id, socket }
+                }
+                _ => ConnectError::Call(CallError::Connect { socket, source }),
+            },
+            error => ConnectError::Call(error),
         }
-        CallError::NoService { .. } => ConnectError::OtherShim { id },
-        CallError::Connect { socket, source } => match source.kind() {
-            ErrorKind::PermissionDenied => ConnectError::NotRoot { path: socket },
-            ErrorKind::NotFound | ErrorKind::ConnectionRefused => ConnectError::Gone { id, socket },
-            _ => ConnectError::Call(CallError::Connect { socket, source }),
-        },
-        error => ConnectError::Call(error),
     }
 }
 
@@ -227,7 +239,7 @@ mod tests {
     }
 
     fn error(state: &tempfile::TempDir, namespace: &str, id: &str) -> String {
-        find(state.path(), namespace, id).unwrap_err().to_string()
+        look(state.path(), namespace, id).unwrap_err().to_string()
     }
 
     #[test]
@@ -236,7 +248,7 @@ mod tests {
         let bundle = state.path().join(TASKS).join("default/c");
         for text in ["unix:///run/containerd/s/1", "/run/containerd/s/1\n"] {
             std::fs::write(bundle.join("address"), text).unwrap();
-            let found = find(state.path(), "default", "c").unwrap();
+            let found = look(state.path(), "default", "c").unwrap();
             assert_eq!(found.socket, Path::new("/run/containerd/s/1"));
         }
     }
@@ -271,8 +283,12 @@ mod tests {
         assert!(error(&state, "default", "c").contains("another shim"));
         let bundle = state.path().join(TASKS).join("default/c");
         std::fs::write(bundle.join("address"), "unix:///s").unwrap();
-        let found = find(state.path(), "default", "c").unwrap();
-        let told = || explain(CallError::NoService { method: "Plan" }, &found, "c").to_string();
+        let found = look(state.path(), "default", "c").unwrap();
+        let told = || {
+            found
+                .meaning(CallError::NoService { method: "Plan" })
+                .to_string()
+        };
         assert!(told().contains("another shim"), "{}", told());
         std::fs::create_dir(bundle.join("remap")).unwrap();
         assert!(told().contains("earlier version"), "{}", told());
@@ -281,6 +297,7 @@ mod tests {
     #[test]
     fn a_shim_that_is_gone_and_missing_rights_are_told() {
         let found = Found {
+            id: "c".into(),
             bundle: "/b".into(),
             socket: "/s".into(),
         };
@@ -289,7 +306,7 @@ mod tests {
                 socket: "/s".into(),
                 source: kind.into(),
             };
-            explain(connect, &found, "c").to_string()
+            found.meaning(connect).to_string()
         };
         assert!(told(ErrorKind::ConnectionRefused).contains("is gone"));
         assert!(told(ErrorKind::NotFound).contains("is gone"));

@@ -1,31 +1,57 @@
-//! `remapctl`: asks the shim of a container what it would do, and what it did.
+//! `remapctl`: plans, takes, checks, keeps and restores checkpoints of containers.
 
 mod args;
+mod checkpoint;
 mod connect;
+mod containerd;
+mod convert;
+mod inspect;
+mod interrupt;
 mod metrics;
+mod outcome;
 mod plan;
+mod progress;
+mod reading;
+mod restore;
+mod scratch;
 mod table;
 mod text;
+mod verify;
+mod writing;
 
 use std::process::ExitCode;
 
+use anyhow::Context;
 use clap::Parser;
-use remap_engine::phase::report;
 
 use args::{Args, Command};
-
-/// The exit code when the question cannot be answered.
-const CANNOT_TELL: u8 = 3;
 
 fn main() -> ExitCode {
     // Of a command line that means nothing clap says so, and ends with 2.
     let Args { command } = Args::parse();
     let result = match command {
         Command::Plan(args) => plan::run(&args),
+        Command::Checkpoint(args) => checkpoint::run(&args),
+        Command::Restore(args) => restore::run(&args),
+        Command::Inspect(args) => inspect::run(&args),
+        Command::Verify(args) => verify::run(&args),
+        Command::Convert(args) => convert::run(&args),
         Command::Metrics(args) => metrics::run(&args),
     };
     result.unwrap_or_else(|error| {
-        eprintln!("remapctl: {}", text::printable(&report(error.as_ref())));
-        ExitCode::from(CANNOT_TELL)
+        eprintln!("remapctl: {}", text::printable(&outcome::report(&error)));
+        outcome::code(&error)
     })
+}
+
+/// Runs asynchronous work to its end.
+///
+/// # Errors
+/// That of `work`.
+fn block_on<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("cannot start the async runtime")?;
+    runtime.block_on(work)
 }

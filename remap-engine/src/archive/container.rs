@@ -42,6 +42,12 @@ pub struct Container {
     /// Name of the snapshotter.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub snapshotter: Option<String>,
+    /// The snapshot that its root's was made on: the chain id of its image's layers, as a rule.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub snapshot_parent: Option<String>,
+    /// Where its standard streams went.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stdio: Option<Stdio>,
     /// Extensions of clients, by name.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub extensions: BTreeMap<String, Any>,
@@ -94,6 +100,19 @@ pub struct Runtime {
     pub other: Map<String, Value>,
 }
 
+/// The standard streams of a task: addresses of FIFOs and logs, as containerd takes them; empty for
+/// none.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Stdio {
+    /// Standard input.
+    pub stdin: String,
+    /// Standard output.
+    pub stdout: String,
+    /// Standard error.
+    pub stderr: String,
+}
+
 /// A message with its type, as protobuf's `Any`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Any {
@@ -117,6 +136,8 @@ impl Container {
             spec,
             labels: BTreeMap::new(),
             snapshotter: None,
+            snapshot_parent: None,
+            stdio: None,
             extensions: BTreeMap::new(),
             checkpoint_options: None,
             created_unix_seconds: None,

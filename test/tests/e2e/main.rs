@@ -97,6 +97,7 @@ mod stock;
 mod survival;
 mod terminal;
 mod together;
+mod tool;
 mod user_conf;
 mod user_namespace;
 mod vm;
@@ -116,6 +117,7 @@ const SCENARIOS: &[&[Scenario]] = &[
     oom::SCENARIOS,
     plain::SCENARIOS,
     beside::SCENARIOS,
+    tool::SCENARIOS,
     newest::SCENARIOS,
     client::SCENARIOS,
     stock::SCENARIOS,

@@ -1,0 +1,173 @@
+//! Whatever fails, the container runs on, and nothing is left.
+
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use nix::sys::signal::Signal;
+use remap_test::Host;
+use remap_test::exec::Output;
+use remap_test::image::BUSYBOX_IMAGE;
+
+use super::{COUNT, counted, expect_counting, remapctl, start_counting, told};
+use crate::context::Context;
+
+/// The id of the container.
+const ID: &str = "faults";
+
+/// It must have failed with the exit code, and say so.
+fn expect_failure(output: &Output, code: i32, words: &[&str]) -> Result<()> {
+    let said = String::from_utf8_lossy(&output.stderr);
+    ensure!(
+        output.status.code() == Some(code),
+        "it ended with {}, not {code}: {said}",
+        output.status
+    );
+    for word in words {
+        ensure!(said.contains(word), "it does not say {word:?}: {said}");
+    }
+    Ok(())
+}
+
+/// Nothing is in the directory, and no lease of ours is left.
+fn expect_nothing(host: &Host, dir: &str) -> Result<()> {
+    let left = host
+        .shell(&format!("ls -A {dir}; ctr leases ls -q"))?
+        .ok()?;
+    ensure!(left.text().is_empty(), "something is left: {}", left.text());
+    Ok(())
+}
+
+/// What the plan refuses has an exit code of its own.
+pub(super) fn refused(context: &Context) -> Result<()> {
+    let ctr = context.ctr();
+    let dir = context.dir()?;
+    start_counting(context, ID)?;
+    let session = ctr
+        .command(["task", "exec", "--exec-id", "s", ID, "sleep", "600"])
+        .spawn()?;
+    let is_there = || Ok(ctr.pids(ID)?.len() > 2);
+    remap_test::wait::until(crate::workload::LIMIT, is_there)?;
+    let path = format!("{dir}/checkpoint");
+    let output = remapctl(
+        context.a(),
+        &["checkpoint", "--exit", "--form", "dir", ID, &path],
+    )?;
+    expect_failure(&output, 1, &["phase dump", "phase plan", "exec"])?;
+    expect_counting(&ctr, ID, counted(&ctr, ID)?)?;
+    expect_nothing(context.a(), &dir)?;
+    session.kill()?;
+    let output = remapctl(
+        context.a(),
+        &["checkpoint", "--form", "dir", "nobody", &path],
+    )?;
+    expect_failure(&output, 3, &["phase look", "no container nobody"])?;
+    let output = remapctl(
+        context.a(),
+        &["checkpoint", "--form", "dir", ID, "/nowhere/at/all"],
+    )?;
+    expect_failure(&output, 3, &["phase look", "/nowhere/at"])?;
+    ctr.remove(ID)
+}
+
+/// With `--exit` the archive is written before the container ends: if there is no room for it, the
+/// container runs on.
+pub(super) fn no_room(context: &Context) -> Result<()> {
+    let (host, ctr) = (context.a(), context.ctr());
+    let dir = context.dir()?;
+    let line = format!("dd if=/dev/urandom of=/noise bs=1M count=16; {COUNT}");
+    ctr.run(context.runtime(), BUSYBOX_IMAGE, ID)
+        .shell(&line)
+        .start()?;
+    expect_counting(&ctr, ID, 3)?;
+    host.shell(&format!("mount -t tmpfs -o size=8m none {dir}"))?
+        .ok()?;
+    let path = format!("{dir}/checkpoint");
+    let output = remapctl(host, &["checkpoint", "--exit", "--form", "dir", ID, &path])?;
+    expect_failure(&output, 3, &["phase hand-over", "No space left"])?;
+    expect_counting(&ctr, ID, counted(&ctr, ID)?)?;
+    expect_nothing(host, &dir)?;
+    host.shell(&format!("umount {dir}"))?.ok()?;
+    // Nothing of it is in the way of the next.
+    told(host, &["checkpoint", "--exit", "--form", "dir", ID, &path])?;
+    ctr.remove(ID)
+}
+
+/// Ctrl-C, and a kill, at whatever moment.
+pub(super) fn interrupted(context: &Context) -> Result<()> {
+    let (host, ctr) = (context.a(), context.ctr());
+    let dir = context.dir()?;
+    let path = format!("{dir}/checkpoint");
+    start_counting(context, ID)?;
+    for (signal, after_ms) in [
+        (Signal::SIGINT, 5),
+        (Signal::SIGINT, 60),
+        (Signal::SIGINT, 150),
+        (Signal::SIGKILL, 30),
+        (Signal::SIGKILL, 120),
+        (Signal::SIGKILL, 220),
+    ] {
+        let command = host.command("remapctl");
+        let args = ["checkpoint", "--exit", "--form", "dir", ID, &path];
+        let running = command.args(args).spawn()?;
+        std::thread::sleep(Duration::from_millis(after_ms));
+        running.signal(signal)?;
+        let output = running.finish(crate::workload::LIMIT)?;
+        if output.status.success() {
+            // It was done before.
+            ctr.remove(ID)?;
+            told(host, &["restore", &path])?;
+            host.shell(&format!("rm -r {path}"))?.ok()?;
+        } else {
+            ensure!(
+                host.shell(&format!("! test -e {path}"))?.status.success(),
+                "there is a checkpoint"
+            );
+        }
+        expect_counting(&ctr, ID, counted(&ctr, ID)?)?;
+    }
+    // What a kill has left is hidden, and goes with the next.
+    told(host, &["checkpoint", "--exit", "--form", "dir", ID, &path])?;
+    ctr.remove(ID)
+}
+
+/// What the target lacks is told at once, and nothing is made.
+pub(super) fn lacking(context: &Context) -> Result<()> {
+    let (host, ctr) = (context.a(), context.ctr());
+    let dir = context.dir()?;
+    let path = format!("{dir}/checkpoint");
+    host.shell(&format!("mkdir {dir}/source"))?.ok()?;
+    ctr.run(context.runtime(), BUSYBOX_IMAGE, ID)
+        .bind(&format!("{dir}/source"), "/data")
+        .shell(COUNT)
+        .start()?;
+    told(host, &["checkpoint", "--form", "dir", ID, &path])?;
+    host.shell(&format!("rmdir {dir}/source"))?.ok()?;
+    let output = remapctl(host, &["restore", &path])?;
+    expect_failure(
+        &output,
+        1,
+        &[
+            "phase fit",
+            "(1) there is a container",
+            "(2) the source",
+            "/data",
+        ],
+    )?;
+    ctr.remove(ID)?;
+    let output = remapctl(host, &["restore", &path])?;
+    expect_failure(&output, 1, &["the source"])?;
+    host.shell(&format!(
+        "mkdir {dir}/source; printf x >>{path}/inventory.img"
+    ))?
+    .ok()?;
+    let output = remapctl(host, &["restore", &path])?;
+    expect_failure(&output, 4, &["phase unpack", "inventory.img"])?;
+    ensure!(ctr.containers()?.is_empty(), "there is a container");
+    let left = host.shell(&format!("ls -A {dir}"))?.ok()?;
+    ensure!(
+        left.text().trim() == "checkpoint\nsource",
+        "left: {}",
+        left.text()
+    );
+    Ok(())
+}
