@@ -21,6 +21,7 @@ mod layout;
 mod name;
 mod open;
 mod partial;
+mod proto;
 mod source;
 #[cfg(test)]
 mod tests;
@@ -40,6 +41,10 @@ use std::ops::ControlFlow;
 
 /// Name of the root file system's changes in the plain form.
 pub const ROOTFS_DIFF_FILE: &str = "rootfs-diff.tar";
+
+/// By this annotation of a manifest an image is known as a checkpoint (checkpointctl,
+/// lib/annotations.go).
+const CONTAINER_ANNOTATION: &str = "org.criu.checkpoint.container.name";
 
 /// Bytes that are moved at once.
 const CHUNK: usize = 1 << 20;

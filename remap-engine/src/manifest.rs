@@ -245,6 +245,14 @@ impl Manifest {
         store::read(dir)
     }
 
+    /// Reads a manifest that is not in a directory. `path` is for errors.
+    ///
+    /// # Errors
+    /// It is damaged, or of another version.
+    pub fn from_json(text: &[u8], path: &Path) -> Result<Self, ManifestError> {
+        store::parse(text, path)
+    }
+
     /// Compares every listed file with its size and digest. Other files are
     /// tolerated.
     ///

@@ -164,6 +164,20 @@ impl Container {
     }
 }
 
+impl Image {
+    /// One of which nothing else is known.
+    #[must_use]
+    pub fn named(reference: impl Into<String>) -> Self {
+        Self {
+            reference: reference.into(),
+            digest: None,
+            media_type: None,
+            size: None,
+            other: Map::new(),
+        }
+    }
+}
+
 impl Versioned for Container {
     const VERSION: u32 = VERSION;
 }

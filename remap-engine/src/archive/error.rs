@@ -50,6 +50,16 @@ pub enum ArchiveError {
         /// What it is.
         found: String,
     },
+    /// There is no room for it.
+    #[error("{} has {available} bytes left, and {needed} are needed; make room, or choose another place", path.display())]
+    NoRoom {
+        /// Where it is to go.
+        path: PathBuf,
+        /// Bytes of all files.
+        needed: u64,
+        /// Bytes that are left.
+        available: u64,
+    },
     /// A document cannot be understood.
     #[error("`{name}` is not what it should be")]
     Document {

@@ -8,3 +8,12 @@ pub(super) const SPEC_DUMP: &str = "spec.dump";
 pub(super) const STATUS_DUMP: &str = "status";
 /// Where CRIU's images are.
 pub(super) const DIRECTORY: &str = "checkpoint/";
+
+/// Files of others beside the images without which a restore would lose something: they stay in the
+/// plain form.
+pub(super) const KEPT: [&str; 4] = [
+    "deleted.files",
+    "devshm-checkpoint.tar",
+    "network.status",
+    "pod.options",
+];

@@ -18,7 +18,7 @@ mod journal;
 mod kept;
 mod names;
 mod origin;
-mod pax;
+pub(crate) mod pax;
 mod populate;
 mod read;
 mod replace;

@@ -7,10 +7,10 @@
 pub(super) const LIMIT: usize = 16 << 20;
 
 /// One record's key and value.
-pub(super) type Record<'a> = (&'a [u8], &'a [u8]);
+pub(crate) type Record<'a> = (&'a [u8], &'a [u8]);
 
 /// Appends one record.
-pub(super) fn push(body: &mut Vec<u8>, key: &[u8], value: &[u8]) {
+pub(crate) fn push(body: &mut Vec<u8>, key: &[u8], value: &[u8]) {
     // Space, equals sign, newline.
     let fixed = key.len() + value.len() + 3;
     let mut length = fixed + digits(fixed);
@@ -30,7 +30,7 @@ fn digits(number: usize) -> usize {
 }
 
 /// Splits a header's body into records; `None` when it is malformed.
-pub(super) fn parse(mut body: &[u8]) -> Option<Vec<Record<'_>>> {
+pub(crate) fn parse(mut body: &[u8]) -> Option<Vec<Record<'_>>> {
     let mut records = Vec::new();
     while !body.is_empty() {
         let space = body.iter().position(|byte| *byte == b' ')?;
@@ -47,7 +47,7 @@ pub(super) fn parse(mut body: &[u8]) -> Option<Vec<Record<'_>>> {
 }
 
 /// A decimal number without sign; `None` for anything else.
-pub(super) fn number(digits: &[u8]) -> Option<u64> {
+pub(crate) fn number(digits: &[u8]) -> Option<u64> {
     if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
         return None;
     }

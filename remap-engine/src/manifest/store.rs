@@ -66,25 +66,31 @@ pub(super) fn read(dir: &Path) -> Result<Option<Manifest>, ManifestError> {
         .take(LIMIT + 1)
         .read_to_end(&mut text)
         .map_err(ManifestError::io("read", &path))?;
+    if count as u64 > LIMIT {
+        let reason = format!("it is longer than {LIMIT} bytes");
+        return Err(ManifestError::Malformed { path, reason });
+    }
+    parse(&text, &path).map(Some)
+}
+
+/// Reads and checks a manifest's text; its path is for errors.
+pub(super) fn parse(text: &[u8], path: &Path) -> Result<Manifest, ManifestError> {
     let malformed = |reason| ManifestError::Malformed {
-        path: path.clone(),
+        path: path.to_owned(),
         reason,
     };
-    if count as u64 > LIMIT {
-        return Err(malformed(format!("it is longer than {LIMIT} bytes")));
-    }
     let parse_error = |error: serde_json::Error| malformed(error.to_string());
-    let Versioned { version } = serde_json::from_slice(&text).map_err(parse_error)?;
+    let Versioned { version } = serde_json::from_slice(text).map_err(parse_error)?;
     if version != u64::from(VERSION) {
         return Err(ManifestError::Version {
-            path,
+            path: path.to_owned(),
             found: version,
             known: VERSION,
         });
     }
-    let manifest: Manifest = serde_json::from_slice(&text).map_err(parse_error)?;
-    manifest.check(dir)?;
-    Ok(Some(manifest))
+    let manifest: Manifest = serde_json::from_slice(text).map_err(parse_error)?;
+    manifest.check(path.parent().unwrap_or(path))?;
+    Ok(manifest)
 }
 
 fn sync(path: &Path) -> Result<(), ManifestError> {

@@ -1,115 +1,96 @@
 //! The plain form, or the image directory of anybody.
 
-use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
-use super::sink::{Piece, Sink, is_fault};
-use super::{Archive, Entry};
-use crate::archive::CHUNK;
-use crate::archive::container::{CONTAINER_FILE, Container};
-use crate::archive::document::{ARCHIVE_FILE, Document};
+use super::describe::{DOCUMENTS, Found, LIMIT};
+use super::problem::{Problem, damaged};
+use super::sink::Sink;
+use super::{Archive, Form};
 use crate::archive::error::ArchiveError;
 use crate::archive::layout::{Kind, Layout};
-use crate::manifest::{FileDigest, Manifest};
-use crate::text::{escape, unescape};
-
-/// Longest document that is read, in bytes.
-const LIMIT: u64 = 64 << 20;
+use crate::archive::name;
+use crate::text::escape;
 
 /// Reads the documents, and lists the files.
 pub(super) fn open(path: &Path) -> Result<Archive, ArchiveError> {
-    let mut sizes = BTreeMap::new();
+    let mut found = Found::default();
     for entry in std::fs::read_dir(path).map_err(ArchiveError::io("list", path))? {
         let entry = entry.map_err(ArchiveError::io("list", path))?;
         let metadata = entry.metadata();
         let metadata = metadata.map_err(ArchiveError::io("stat", entry.path()))?;
-        sizes.insert(escape(&entry.file_name()), metadata.len());
+        let name = escape(&entry.file_name());
+        if name::is_plain(&name) && !metadata.is_dir() {
+            found.sizes.insert(name, metadata.len());
+        }
     }
-    if !sizes.contains_key("inventory.img") {
+    if !found.sizes.contains_key("inventory.img") {
         return Err(ArchiveError::Unknown {
             path: path.to_owned(),
             found: "there is no `inventory.img` of CRIU in it".to_owned(),
         });
     }
-    let document = match read(path, ARCHIVE_FILE)? {
-        Some(text) => Some(Document::from_json(&text)?),
-        None => None,
-    };
-    let container = match read(path, CONTAINER_FILE)? {
-        Some(text) => Some(Container::from_json(&text)?),
-        None => None,
-    };
-    let manifest = Manifest::read(path)?;
-    let mut digests: BTreeMap<String, FileDigest> = BTreeMap::new();
-    digests.extend(manifest.iter().flat_map(|manifest| manifest.files.clone()));
-    digests.extend(document.iter().flat_map(|document| document.files.clone()));
-    for (name, digest) in &digests {
-        sizes.insert(name.clone(), digest.size);
+    for name in DOCUMENTS {
+        if found.sizes.contains_key(name) {
+            found.texts.insert(name.to_owned(), read(path, name)?);
+        }
     }
-    let entries = sizes.into_iter().map(|(name, size)| Entry {
-        sha256: digests.get(&name).map(|digest| digest.sha256.clone()),
-        name,
-        size,
-    });
+    let described = found.describe(path)?;
     Ok(Archive {
         path: path.to_owned(),
         kind: Kind {
             layout: Layout::Directory,
-            is_ours: document.is_some(),
+            is_ours: described.document.is_some(),
             is_compressed: false,
             is_encrypted: false,
         },
-        entries: entries.collect(),
-        container,
-        manifest,
-        document,
+        form: Form::Directory,
+        entries: described.entries,
+        container: described.container,
+        manifest: described.manifest,
+        document: described.document,
     })
 }
 
 /// Gives each file to the sink.
-pub(super) fn stream(archive: &Archive, sink: &mut Sink<'_, '_>) -> Result<(), ArchiveError> {
-    let mut chunk = vec![0; CHUNK];
+pub(super) fn stream(archive: &Archive, sink: &mut Sink<'_, '_>) -> Result<(), Problem> {
     for entry in &archive.entries {
-        let path = archive.path.join(unescape(&entry.name).unwrap_or_default());
-        let mut file = match open_regular(&path) {
-            Ok(file) => file,
-            Err(error) => match is_fault(&error) {
-                Some(what) => {
-                    sink.fault(&entry.name, what);
-                    continue;
-                }
-                None => return Err(ArchiveError::io("open", path)(error)),
+        let path = archive.path.join(&entry.name);
+        match open_regular(&path) {
+            Ok(mut file) => sink.file(&entry.name, &mut file)?,
+            // It has not come then.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => match is_no_file(&error) {
+                true => sink.fault(&entry.name, "is not a regular file"),
+                false => return Err(ArchiveError::io("open", path)(error).into()),
             },
-        };
-        let mut incoming = sink.begin(entry)?;
-        loop {
-            let count = file.read(&mut chunk);
-            let count = count.map_err(ArchiveError::io("read", &path))?;
-            let Some(read @ [_, ..]) = chunk.get(..count) else {
-                break;
-            };
-            sink.piece(&mut incoming, Piece::Data(read))?;
         }
-        sink.end(incoming)?;
+        if sink.is_done() {
+            break;
+        }
     }
     Ok(())
 }
 
-/// A document of the directory, if it has it.
-fn read(dir: &Path, name: &'static str) -> Result<Option<Vec<u8>>, ArchiveError> {
+fn read(dir: &Path, name: &str) -> Result<Vec<u8>, ArchiveError> {
     let path = dir.join(name);
-    let file = match open_regular(&path) {
-        Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(ArchiveError::io("open", path)(error)),
-    };
     let mut text = Vec::new();
-    let read = file.take(LIMIT).read_to_end(&mut text);
-    read.map_err(ArchiveError::io("read", path))?;
-    Ok(Some(text))
+    let read = open_regular(&path).and_then(|file| file.take(LIMIT + 1).read_to_end(&mut text));
+    match read {
+        Err(error) if is_no_file(&error) => Err(damaged(dir, name, "is not a regular file")),
+        Err(error) => Err(ArchiveError::io("read", path)(error)),
+        Ok(count) if count as u64 > LIMIT => {
+            let what = format!("is longer than {LIMIT} bytes");
+            Err(damaged(dir, name, what))
+        }
+        Ok(_) => Ok(text),
+    }
+}
+
+fn is_no_file(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::ELOOP | libc::ENXIO))
 }
 
 /// Without following a link, and without waiting for a FIFO's writer.

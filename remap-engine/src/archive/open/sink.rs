@@ -1,51 +1,45 @@
 //! What is done with the files of an archive as they come.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
-use std::io::{self, Seek as _, SeekFrom, Write as _};
+use std::io::{Read, Write as _};
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest as _, Sha256};
 
 use super::Entry;
-use crate::archive::Progress;
+use super::problem::Problem;
 use crate::archive::error::{ArchiveError, Fault};
+use crate::archive::{CHUNK, Progress};
 use crate::private;
-use crate::text::unescape;
-
-/// A part of a file.
-#[derive(Debug, Clone, Copy)]
-pub(super) enum Piece<'p> {
-    /// These bytes.
-    Data(&'p [u8]),
-    #[allow(dead_code)]
-    /// So many zeros.
-    Hole(u64),
-}
 
 /// Takes file after file.
 pub(super) struct Sink<'s, 'p> {
     /// Where files are made; none are, if there is none.
     dir: Option<&'s Path>,
+    /// What has to come, by name.
+    expected: BTreeMap<&'s str, &'s Entry>,
     progress: &'s mut Progress<'p>,
+    chunk: Vec<u8>,
     done: u64,
+    come: BTreeSet<&'s str>,
     /// All that was wrong so far.
-    pub(super) faults: Vec<Fault>,
-}
-
-/// A file that comes.
-pub(super) struct Incoming<'e> {
-    entry: &'e Entry,
-    hash: Option<Sha256>,
-    size: u64,
-    file: Option<(PathBuf, File)>,
+    faults: Vec<Fault>,
 }
 
 impl<'s, 'p> Sink<'s, 'p> {
-    pub(super) fn new(dir: Option<&'s Path>, progress: &'s mut Progress<'p>) -> Self {
+    pub(super) fn new(
+        dir: Option<&'s Path>,
+        entries: impl Iterator<Item = &'s Entry>,
+        progress: &'s mut Progress<'p>,
+    ) -> Self {
         Self {
             dir,
+            expected: entries.map(|entry| (entry.name.as_str(), entry)).collect(),
             progress,
+            chunk: vec![0; CHUNK],
             done: 0,
+            come: BTreeSet::new(),
             faults: Vec::new(),
         }
     }
@@ -58,90 +52,91 @@ impl<'s, 'p> Sink<'s, 'p> {
         });
     }
 
-    /// The next file.
-    pub(super) fn begin<'e>(&mut self, entry: &'e Entry) -> Result<Incoming<'e>, ArchiveError> {
-        let file = match self.dir {
-            Some(dir) => {
-                let path = dir.join(unescape(&entry.name).unwrap_or_default());
-                let file = private::create_file(&path);
-                let file = file.map_err(ArchiveError::io("make", &path))?;
-                Some((path, file))
+    /// Whether nothing has to be read any more: what has a fault is not unpacked.
+    pub(super) fn is_done(&self) -> bool {
+        self.dir.is_some() && !self.faults.is_empty()
+    }
+
+    /// Whether files are made of it.
+    pub(super) fn is_unpacking(&self) -> bool {
+        self.dir.is_some()
+    }
+
+    /// All that was wrong: also what has not come.
+    pub(super) fn end(mut self) -> Vec<Fault> {
+        let missing: Vec<&str> = self.expected.keys().copied().collect();
+        for name in missing {
+            if !self.come.contains(name) && !self.is_done() {
+                self.fault(name, "is missing");
             }
+        }
+        self.faults
+    }
+
+    /// A file of the plain form.
+    pub(super) fn file(&mut self, name: &str, from: &mut dyn Read) -> Result<(), Problem> {
+        self.take(name, from, self.dir)
+    }
+
+    /// A file that is not unpacked.
+    pub(super) fn beside(&mut self, name: &str, from: &mut dyn Read) -> Result<(), Problem> {
+        self.take(name, from, None)
+    }
+
+    fn take(&mut self, name: &str, from: &mut dyn Read, dir: Option<&Path>) -> Result<(), Problem> {
+        let Some((name, entry)) = self.expected.get_key_value(name) else {
+            self.fault(name, "is not in the list of files");
+            return Ok(());
+        };
+        let (name, entry): (&'s str, &'s Entry) = (name, entry);
+        self.come.insert(name);
+        let mut file = match dir {
+            Some(dir) => Some(create(dir.join(name))?),
             None => None,
         };
-        Ok(Incoming {
-            entry,
-            hash: entry.sha256.as_ref().map(|_| Sha256::new()),
-            size: 0,
-            file,
-        })
-    }
-
-    /// More of it.
-    pub(super) fn piece(
-        &mut self,
-        incoming: &mut Incoming<'_>,
-        piece: Piece<'_>,
-    ) -> Result<(), ArchiveError> {
-        let length = match piece {
-            Piece::Data(bytes) => bytes.len() as u64,
-            Piece::Hole(length) => length,
-        };
-        incoming.size += length;
-        if let Some(hash) = &mut incoming.hash {
-            match piece {
-                Piece::Data(bytes) => hash.update(bytes),
-                Piece::Hole(length) => hash_zeros(hash, length),
-            }
-        }
-        if let Some((path, file)) = &mut incoming.file {
-            let written = match piece {
-                Piece::Data(bytes) => file.write_all(bytes),
-                Piece::Hole(_) => file.seek(SeekFrom::Start(incoming.size)).map(|_| ()),
+        let mut hash = entry.sha256.as_ref().map(|_| Sha256::new());
+        let mut size = 0;
+        loop {
+            let count = from.read(&mut self.chunk)?;
+            let Some(read @ [_, ..]) = self.chunk.get(..count) else {
+                break;
             };
-            written.map_err(ArchiveError::io("write", &*path))?;
-        }
-        self.done += length;
-        if (self.progress)(self.done).is_break() {
-            return Err(ArchiveError::Interrupted);
-        }
-        Ok(())
-    }
-
-    /// No more of it.
-    pub(super) fn end(&mut self, incoming: Incoming<'_>) -> Result<(), ArchiveError> {
-        let entry = incoming.entry;
-        if incoming.size != entry.size {
-            let what = format!("has {} bytes instead of {}", incoming.size, entry.size);
-            self.fault(&entry.name, what);
-        } else if let Some(hash) = incoming.hash {
-            let found = format!("{:x}", hash.finalize());
-            if entry.sha256.as_ref() != Some(&found) {
-                self.fault(&entry.name, "has other contents (SHA-256)");
+            size += count as u64;
+            if size > entry.size {
+                break;
+            }
+            if let Some(hash) = &mut hash {
+                hash.update(read);
+            }
+            if let Some((path, file)) = &mut file {
+                let written = file.write_all(read);
+                written.map_err(ArchiveError::io("write", &*path))?;
+            }
+            self.done += count as u64;
+            if (self.progress)(self.done).is_break() {
+                return Err(ArchiveError::Interrupted.into());
             }
         }
-        if let Some((path, file)) = incoming.file {
-            let whole = file.set_len(incoming.size).and_then(|()| file.sync_all());
-            whole.map_err(ArchiveError::io("write", path))?;
+        if size != entry.size {
+            let more = if size > entry.size { "more than " } else { "" };
+            let found = size.min(entry.size);
+            let what = format!("has {more}{found} bytes instead of {}", entry.size);
+            self.fault(name, what);
+            return Ok(());
+        }
+        let found = hash.map(|hash| format!("{:x}", hash.finalize()));
+        if found != entry.sha256 {
+            self.fault(name, "has other contents (SHA-256)");
+        }
+        if let Some((path, file)) = file {
+            let synced = file.sync_all();
+            synced.map_err(ArchiveError::io("write", path))?;
         }
         Ok(())
     }
 }
 
-fn hash_zeros(hash: &mut Sha256, mut length: u64) {
-    const ZEROS: [u8; 64 << 10] = [0; 64 << 10];
-    while length > 0 {
-        let count = usize::try_from(length).map_or(ZEROS.len(), |length| length.min(ZEROS.len()));
-        hash.update(ZEROS.get(..count).unwrap_or_default());
-        length -= count as u64;
-    }
-}
-
-/// For files that vanish, or are something else by now.
-pub(super) fn is_fault(error: &io::Error) -> Option<&'static str> {
-    match error.raw_os_error() {
-        Some(libc::ENOENT) => Some("is missing"),
-        Some(libc::ELOOP | libc::ENXIO) => Some("is not a regular file"),
-        _ => None,
-    }
+fn create(path: PathBuf) -> Result<(PathBuf, File), ArchiveError> {
+    let file = private::create_file(&path).map_err(ArchiveError::io("make", &path))?;
+    Ok((path, file))
 }

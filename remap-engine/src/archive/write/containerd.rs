@@ -12,7 +12,7 @@
 
 use std::path::Path;
 
-use prost::Message;
+use prost::Message as _;
 use serde_json::{Value, json};
 
 use super::blob::{self, Blob};
@@ -21,20 +21,12 @@ use super::parts::Parts;
 use super::tape::Tape;
 use crate::archive::ROOTFS_DIFF_FILE;
 use crate::archive::blobs::Blobs;
-use crate::archive::container::{self, Container};
+use crate::archive::container::Container;
 use crate::archive::error::ArchiveError;
 use crate::archive::image::{self, platform};
 use crate::archive::layout::Layout;
+use crate::archive::proto::Any;
 use crate::archive::source::Descriptor;
-
-/// protobuf's `Any`.
-#[derive(Clone, PartialEq, Message)]
-pub(in crate::archive) struct Any {
-    #[prost(string, tag = "1")]
-    pub(in crate::archive) type_url: String,
-    #[prost(bytes = "vec", tag = "2")]
-    pub(in crate::archive) value: Vec<u8>,
-}
 
 /// Writes all blobs, and gives the index.
 pub(super) fn write(
@@ -158,13 +150,4 @@ fn entry(descriptor: &Descriptor) -> Value {
     let mut entry = json!(descriptor);
     entry["platform"] = platform();
     entry
-}
-
-impl From<&container::Any> for Any {
-    fn from(any: &container::Any) -> Self {
-        Self {
-            type_url: any.type_url.clone(),
-            value: any.value.clone(),
-        }
-    }
 }

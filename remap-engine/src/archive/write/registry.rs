@@ -10,6 +10,7 @@ use super::feed::Feed;
 use super::parts::Parts;
 use super::podman;
 use super::tape::Tape;
+use crate::archive::CONTAINER_ANNOTATION;
 use crate::archive::blobs::Blobs;
 use crate::archive::error::ArchiveError;
 use crate::archive::image::{self, platform};
@@ -31,7 +32,7 @@ pub(super) fn write(
     config["rootfs"] = json!({"type": "layers", "diff_ids": [diff_id]});
     let config = blob::put(blobs, path, image::CONFIG, config.to_string().into_bytes())?;
     let mut annotations = json!({
-        "org.criu.checkpoint.container.name": container.id,
+        CONTAINER_ANNOTATION: container.id,
         "org.criu.checkpoint.engine.name": "containerd",
         "org.criu.checkpoint.runtime.name": container.runtime.name,
         "org.criu.checkpoint.host.arch": platform()["architecture"],
