@@ -61,7 +61,7 @@ impl<'s> Checker<'s> {
     ) -> Result<(), String> {
         let wrong = |what: String| Err(format!("{at}: {what}, and it is {value}"));
         match keyword {
-            "$schema" | "$id" | "$defs" | "title" | "description" => Ok(()),
+            "$schema" | "$id" | "$defs" | "title" | "description" | "contentEncoding" => Ok(()),
             "$ref" => {
                 let (there, definition) = self.definition(wanted)?;
                 there.check(definition, value, at)

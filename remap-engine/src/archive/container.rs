@@ -82,6 +82,9 @@ pub struct Image {
     /// Bytes of what has that digest.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub size: Option<u64>,
+    /// Digest of its configuration, which Podman calls the image's id.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub config_digest: Option<String>,
     /// What this build does not know.
     #[serde(flatten)]
     pub other: Map<String, Value>,
@@ -173,6 +176,7 @@ impl Image {
             digest: None,
             media_type: None,
             size: None,
+            config_digest: None,
             other: Map::new(),
         }
     }

@@ -6,6 +6,8 @@ pub(super) const CONFIG_DUMP: &str = "config.dump";
 pub(super) const SPEC_DUMP: &str = "spec.dump";
 /// CRI's description of its state.
 pub(super) const STATUS_DUMP: &str = "status";
+/// CRIU's figures of the dump.
+pub(super) const STATS_DUMP: &str = "stats-dump";
 /// Where CRIU's images are.
 pub(super) const DIRECTORY: &str = "checkpoint/";
 

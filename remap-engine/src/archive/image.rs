@@ -43,12 +43,27 @@ pub(super) fn layout_text(index: &[u8]) -> String {
     format!(r#"{{"imageLayoutVersion":"1.0.0","io.remap.index.sha256":"{digest:x}"}}"#)
 }
 
-/// The platform of this host, as Go names it.
-pub(super) fn platform() -> Value {
-    let architecture = match std::env::consts::ARCH {
+/// This host's processor, as Go names it.
+pub(super) fn architecture() -> &'static str {
+    match std::env::consts::ARCH {
         "x86_64" => "amd64",
         "aarch64" => "arm64",
         other => other,
-    };
-    json!({"os": "linux", "architecture": architecture})
+    }
+}
+
+/// The platform of this host.
+pub(super) fn platform() -> Value {
+    json!({"os": "linux", "architecture": architecture()})
+}
+
+/// The configuration of an image with these layers, by the digests of their tars (image-spec,
+/// config.md).
+pub(super) fn config(diff_ids: &[String]) -> Value {
+    json!({
+        "architecture": architecture(),
+        "os": "linux",
+        "config": {},
+        "rootfs": {"type": "layers", "diff_ids": diff_ids},
+    })
 }

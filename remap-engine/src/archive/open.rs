@@ -46,7 +46,7 @@ pub struct Archive {
 enum Form {
     Directory,
     Tarball,
-    Layout(layout::Blobs),
+    Layout(Box<layout::Blobs>),
 }
 
 /// A file of the plain form.
@@ -195,7 +195,7 @@ impl Archive {
         progress: &mut Progress<'_>,
     ) -> Result<Vec<Fault>, ArchiveError> {
         let beside = self.beside();
-        let mut sink = Sink::new(dir, self.entries.iter().chain(&beside), progress);
+        let mut sink = Sink::new(dir, &self.entries, &beside, progress);
         let read = match &self.form {
             Form::Directory => directory::stream(self, &mut sink),
             Form::Tarball => tarball::stream(self, &mut sink),

@@ -52,7 +52,7 @@ impl Ground {
             .skip(memory / 3)
             .take(memory / 4)
         {
-            *byte = (at * at / 7 % 251) as u8;
+            *byte = u8::try_from(at * at / 7 % 251).unwrap();
         }
         fs::write(images.join("pages-1.img"), pages).unwrap();
         let versions = BTreeMap::from([("criu".to_owned(), "4.1".to_owned())]);

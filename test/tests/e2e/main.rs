@@ -40,6 +40,7 @@
     reason = "a panic is a failure of the scenario; JSON answers null for what is missing"
 )]
 
+mod archive;
 mod beside;
 mod binds;
 mod client;
@@ -116,6 +117,7 @@ const SCENARIOS: &[&[Scenario]] = &[
     lifecycle::SCENARIOS,
     oom::SCENARIOS,
     plain::SCENARIOS,
+    archive::SCENARIOS,
     beside::SCENARIOS,
     tool::SCENARIOS,
     newest::SCENARIOS,

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use super::describe::{DOCUMENTS, Found, LIMIT};
 use super::problem::{Problem, damaged};
-use super::sink::Sink;
+use super::sink::{Sink, Where};
 use super::{Archive, Form};
 use crate::archive::error::ArchiveError;
 use crate::archive::layout::{Kind, Layout};
@@ -59,7 +59,7 @@ pub(super) fn stream(archive: &Archive, sink: &mut Sink<'_, '_>) -> Result<(), P
     for entry in &archive.entries {
         let path = archive.path.join(&entry.name);
         match open_regular(&path) {
-            Ok(mut file) => sink.file(&entry.name, &mut file)?,
+            Ok(mut file) => sink.take(Where::Plain, &entry.name, &mut file)?,
             // It has not come then.
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => match is_no_file(&error) {

@@ -11,7 +11,7 @@ use sha2::{Digest as _, Sha256};
 use super::describe::{Found, LIMIT};
 use super::members::{self, Naming};
 use super::problem::Problem;
-use super::sink::Sink;
+use super::sink::{Sink, Where};
 use super::stream::{self, Section};
 use super::tar::TarReader;
 use super::{Archive, Form};
@@ -75,7 +75,7 @@ pub(super) fn open(path: &Path) -> Result<Archive, ArchiveError> {
             is_compressed: false,
             is_encrypted: false,
         },
-        form: Form::Layout(blobs),
+        form: Form::Layout(Box::new(blobs)),
         entries: described.entries,
         container: described.container,
         manifest: described.manifest,
@@ -109,7 +109,7 @@ pub(super) fn stream(
         let read = if is_files {
             read_files(archive, blobs, &mut section, sink)
         } else if is_diff {
-            sink.file(ROOTFS_DIFF_FILE, &mut section)
+            sink.take(Where::Plain, ROOTFS_DIFF_FILE, &mut section)
         } else {
             Ok(())
         };

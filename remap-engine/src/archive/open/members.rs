@@ -2,7 +2,7 @@
 
 use super::describe::{DOCUMENTS, Found, LIMIT};
 use super::problem::Problem;
-use super::sink::Sink;
+use super::sink::{Sink, Where};
 use super::tar::{Member, TarReader};
 use crate::archive::foreign::{DIRECTORY, KEPT};
 use crate::archive::{ROOTFS_DIFF_FILE, name};
@@ -98,8 +98,8 @@ pub(super) fn stream(
             place => {
                 let mut section = tar.section(false);
                 match place {
-                    Place::File(name) => sink.file(name, &mut section)?,
-                    Place::Beside(name) => sink.beside(name, &mut section)?,
+                    Place::File(name) => sink.take(Where::Plain, name, &mut section)?,
+                    Place::Beside(name) => sink.take(Where::Beside, name, &mut section)?,
                     Place::Else => {}
                 }
                 section.end()?;

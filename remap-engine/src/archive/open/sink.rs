@@ -13,16 +13,25 @@ use crate::archive::error::{ArchiveError, Fault};
 use crate::archive::{CHUNK, Progress};
 use crate::private;
 
+/// Which files one is among.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Where {
+    /// Those of the plain form.
+    Plain,
+    /// Those that are not unpacked.
+    Beside,
+}
+
 /// Takes file after file.
 pub(super) struct Sink<'s, 'p> {
     /// Where files are made; none are, if there is none.
     dir: Option<&'s Path>,
-    /// What has to come, by name.
-    expected: BTreeMap<&'s str, &'s Entry>,
+    /// What has to come, by where it is and by name.
+    expected: BTreeMap<Where, BTreeMap<&'s str, &'s Entry>>,
     progress: &'s mut Progress<'p>,
     chunk: Vec<u8>,
     done: u64,
-    come: BTreeSet<&'s str>,
+    come: BTreeSet<(Where, &'s str)>,
     /// All that was wrong so far.
     faults: Vec<Fault>,
 }
@@ -30,12 +39,16 @@ pub(super) struct Sink<'s, 'p> {
 impl<'s, 'p> Sink<'s, 'p> {
     pub(super) fn new(
         dir: Option<&'s Path>,
-        entries: impl Iterator<Item = &'s Entry>,
+        plain: &'s [Entry],
+        beside: &'s [Entry],
         progress: &'s mut Progress<'p>,
     ) -> Self {
         Self {
             dir,
-            expected: entries.map(|entry| (entry.name.as_str(), entry)).collect(),
+            expected: BTreeMap::from([
+                (Where::Plain, by_name(plain)),
+                (Where::Beside, by_name(beside)),
+            ]),
             progress,
             chunk: vec![0; CHUNK],
             done: 0,
@@ -64,32 +77,32 @@ impl<'s, 'p> Sink<'s, 'p> {
 
     /// All that was wrong: also what has not come.
     pub(super) fn end(mut self) -> Vec<Fault> {
-        let missing: Vec<&str> = self.expected.keys().copied().collect();
-        for name in missing {
-            if !self.come.contains(name) && !self.is_done() {
-                self.fault(name, "is missing");
+        let expected = std::mem::take(&mut self.expected);
+        for (place, files) in expected {
+            for name in files.into_keys() {
+                if !self.come.contains(&(place, name)) && !self.is_done() {
+                    self.fault(name, "is missing");
+                }
             }
         }
         self.faults
     }
 
-    /// A file of the plain form.
-    pub(super) fn file(&mut self, name: &str, from: &mut dyn Read) -> Result<(), Problem> {
-        self.take(name, from, self.dir)
-    }
-
-    /// A file that is not unpacked.
-    pub(super) fn beside(&mut self, name: &str, from: &mut dyn Read) -> Result<(), Problem> {
-        self.take(name, from, None)
-    }
-
-    fn take(&mut self, name: &str, from: &mut dyn Read, dir: Option<&Path>) -> Result<(), Problem> {
-        let Some((name, entry)) = self.expected.get_key_value(name) else {
+    /// A file: its contents.
+    pub(super) fn take(
+        &mut self,
+        place: Where,
+        name: &str,
+        from: &mut dyn Read,
+    ) -> Result<(), Problem> {
+        let expected = self.expected.get(&place);
+        let Some(entry) = expected.and_then(|files| files.get(name)) else {
             self.fault(name, "is not in the list of files");
             return Ok(());
         };
-        let (name, entry): (&'s str, &'s Entry) = (name, entry);
-        self.come.insert(name);
+        let entry: &'s Entry = entry;
+        self.come.insert((place, &entry.name));
+        let dir = self.dir.filter(|_| place == Where::Plain);
         let mut file = match dir {
             Some(dir) => Some(create(dir.join(name))?),
             None => None,
@@ -134,6 +147,11 @@ impl<'s, 'p> Sink<'s, 'p> {
         }
         Ok(())
     }
+}
+
+fn by_name(entries: &[Entry]) -> BTreeMap<&str, &Entry> {
+    let entries = entries.iter();
+    entries.map(|entry| (entry.name.as_str(), entry)).collect()
 }
 
 fn create(path: PathBuf) -> Result<(PathBuf, File), ArchiveError> {

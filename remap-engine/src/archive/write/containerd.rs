@@ -89,9 +89,7 @@ fn annotations(parts: &Parts<'_>, container: &Container) -> Result<Value, Archiv
 
 /// An image of nothing.
 fn image(path: &Path, blobs: &mut dyn Blobs) -> Result<Descriptor, ArchiveError> {
-    let mut config = platform();
-    config["config"] = json!({});
-    config["rootfs"] = json!({"type": "layers", "diff_ids": []});
+    let config = image::config(&[]);
     let config = blob::put(blobs, path, image::CONFIG, config.to_string().into_bytes())?;
     let manifest = json!({
         "schemaVersion": 2,
@@ -147,7 +145,7 @@ fn images(
 }
 
 fn entry(descriptor: &Descriptor) -> Value {
-    let mut entry = json!(descriptor);
-    entry["platform"] = platform();
-    entry
+    let mut entry = descriptor.clone();
+    entry.other.insert("platform".to_owned(), platform());
+    json!(entry)
 }

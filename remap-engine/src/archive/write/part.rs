@@ -23,7 +23,7 @@ pub(super) struct Part<'s> {
 }
 
 /// Where the bytes of a file are.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) enum Content<'s> {
     File(PathBuf),
     Bytes(Vec<u8>),
@@ -41,6 +41,15 @@ impl<'s> Part<'s> {
             digest,
             content,
         })
+    }
+
+    /// The same once more.
+    pub(super) fn again(&self) -> Self {
+        Self {
+            name: self.name.clone(),
+            digest: self.digest.clone(),
+            content: self.content.clone(),
+        }
     }
 
     /// The same, compressed with gzip.

@@ -10,6 +10,7 @@ use crate::archive::ROOTFS_DIFF_FILE;
 use crate::archive::container::{CONTAINER_FILE, Container};
 use crate::archive::document::{ARCHIVE_FILE, Document};
 use crate::archive::error::{ArchiveError, Fault, Faults};
+use crate::archive::foreign::STATS_DUMP;
 use crate::archive::layout::Layout;
 use crate::archive::source::{BaseImage, Source};
 use crate::manifest::{FileDigest, Manifest};
@@ -83,7 +84,12 @@ impl<'s> Parts<'s> {
             parts.rootfs_diff_for_containerd()?;
         }
         if matches!(layout, Layout::Podman | Layout::Registry) {
-            parts.beside = podman::beside(parts.container(layout)?)?;
+            let runtime = parts.versions.get("runtime").map(String::as_str);
+            let mut beside = podman::beside(parts.container(layout)?, runtime)?;
+            // checkpointctl looks for it there.
+            let stats = parts.files.iter().find(|part| part.name == STATS_DUMP);
+            beside.extend(stats.map(Part::again));
+            parts.beside = beside;
         }
         parts.list()?;
         Ok(parts)

@@ -2,6 +2,7 @@
 //! (checkpointctl, lib/metadata.go).
 
 use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
@@ -32,10 +33,14 @@ pub(super) fn write(
     Ok(())
 }
 
-/// The files that these programs want to have, and that are made of the container.
-pub(super) fn beside<'s>(container: &Container) -> Result<Vec<Part<'s>>, ArchiveError> {
+/// The files that these programs want to have, and that are made of the container. `runtime` is what
+/// the manifest says of the OCI runtime.
+pub(super) fn beside<'s>(
+    container: &Container,
+    runtime: Option<&str>,
+) -> Result<Vec<Part<'s>>, ArchiveError> {
     let documents = [
-        (CONFIG_DUMP, config(container)),
+        (CONFIG_DUMP, config(container, runtime)),
         (SPEC_DUMP, container.spec.clone()),
         (STATUS_DUMP, status(container)),
     ];
@@ -47,24 +52,40 @@ pub(super) fn beside<'s>(container: &Container) -> Result<Vec<Part<'s>>, Archive
     parts.collect()
 }
 
-/// Podman's `ContainerConfig`, as much of it as the others read.
-fn config(container: &Container) -> Value {
+/// Podman's `ContainerConfig`, as much of it as the others read, and as a restore by Podman needs: the
+/// runtime has to be the one that Podman uses, and the image to be there by name and id.
+fn config(container: &Container, runtime: Option<&str>) -> Value {
     let image = container.image.as_ref();
     let reference = image.map(|image| image.reference.as_str());
     let digest = image.and_then(|image| image.digest.as_deref());
+    let image_id = image.and_then(|image| image.config_digest.as_deref());
+    let runtime = match runtime {
+        Some(runtime) if runtime.starts_with("crun") => "crun",
+        _ => "runc",
+    };
     json!({
-        "id": container.id,
+        "id": id(container),
         "name": container.id,
-        "rootfsImageID": digest.and_then(|digest| digest.strip_prefix("sha256:")),
+        "rootfsImageID": image_id.and_then(|digest| digest.strip_prefix("sha256:")),
         "rootfsImage": reference,
         "rootfsImageName": reference,
         "rootfsImageRef": digest,
-        "runtime": container.runtime.name,
+        "runtime": runtime,
         "createdTime": time(container.created_unix_seconds),
         "checkpointedTime": time(container.saved_unix_seconds),
         "restoredTime": time(None),
         "restored": false,
     })
+}
+
+/// Podman cuts ids, and shows the first of 64 digits.
+fn id(container: &Container) -> String {
+    let is_digit = |digit: u8| matches!(digit, b'0'..=b'9' | b'a'..=b'f');
+    if container.id.len() == 64 && container.id.bytes().all(is_digit) {
+        container.id.clone()
+    } else {
+        format!("{:x}", Sha256::digest(&container.id))
+    }
 }
 
 /// The status that CRI keeps of a container.

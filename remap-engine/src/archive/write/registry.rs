@@ -1,6 +1,7 @@
 //! A checkpoint as an image with one ordinary layer, which registries store, and which Podman, CRI-O
 //! and CRI take for a checkpoint by its annotations: the layer has what Podman exports.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use serde_json::json;
@@ -12,8 +13,9 @@ use super::podman;
 use super::tape::Tape;
 use crate::archive::CONTAINER_ANNOTATION;
 use crate::archive::blobs::Blobs;
+use crate::archive::container::Container;
 use crate::archive::error::ArchiveError;
-use crate::archive::image::{self, platform};
+use crate::archive::image::{self, architecture};
 use crate::archive::layout::{Compression, Layout};
 use crate::archive::source::Descriptor;
 
@@ -27,38 +29,14 @@ pub(super) fn write(
 ) -> Result<Descriptor, ArchiveError> {
     let container = parts.container(Layout::Registry)?;
     let (layer, diff_id) = layer(parts, path, compression, blobs, feed)?;
-    let mut config = platform();
-    config["config"] = json!({});
-    config["rootfs"] = json!({"type": "layers", "diff_ids": [diff_id]});
-    let config = blob::put(blobs, path, image::CONFIG, config.to_string().into_bytes())?;
-    let mut annotations = json!({
-        CONTAINER_ANNOTATION: container.id,
-        "org.criu.checkpoint.engine.name": "containerd",
-        "org.criu.checkpoint.runtime.name": container.runtime.name,
-        "org.criu.checkpoint.host.arch": platform()["architecture"],
-    });
-    if let Some(base) = &container.image {
-        annotations["org.criu.checkpoint.rawImageName"] = json!(base.reference);
-        annotations["org.criu.checkpoint.rootfsImageName"] = json!(base.reference);
-        if let Some(digest) = &base.digest {
-            annotations["org.criu.checkpoint.rootfsImageSha"] = json!(digest);
-        }
-    }
-    for (name, annotation) in [
-        ("criu", "org.criu.checkpoint.criu.version"),
-        ("kernel", "org.criu.checkpoint.host.kernel"),
-        ("runtime", "org.criu.checkpoint.runtime.version"),
-    ] {
-        if let Some(version) = parts.versions.get(name) {
-            annotations[annotation] = json!(version);
-        }
-    }
+    let config = image::config(&[diff_id]).to_string().into_bytes();
+    let config = blob::put(blobs, path, image::CONFIG, config)?;
     let manifest = json!({
         "schemaVersion": 2,
         "mediaType": image::MANIFEST,
         "config": config,
         "layers": [layer],
-        "annotations": annotations,
+        "annotations": annotations(parts, container),
     });
     blob::put(
         blobs,
@@ -66,6 +44,35 @@ pub(super) fn write(
         image::MANIFEST,
         manifest.to_string().into_bytes(),
     )
+}
+
+/// What Podman writes of its own (libpod/define/annotations.go), as far as it is known.
+fn annotations(parts: &Parts<'_>, container: &Container) -> BTreeMap<&'static str, String> {
+    let mut annotations = BTreeMap::from([
+        (CONTAINER_ANNOTATION, container.id.clone()),
+        ("org.criu.checkpoint.engine.name", "containerd".to_owned()),
+        (
+            "org.criu.checkpoint.runtime.name",
+            container.runtime.name.clone(),
+        ),
+        ("org.criu.checkpoint.host.arch", architecture().to_owned()),
+    ]);
+    if let Some(base) = &container.image {
+        let (name, digest) = (&base.reference, base.digest.iter());
+        annotations.insert("org.criu.checkpoint.rawImageName", name.clone());
+        annotations.insert("org.criu.checkpoint.rootfsImageName", name.clone());
+        let digest = digest.map(|digest| ("org.criu.checkpoint.rootfsImageSha", digest.clone()));
+        annotations.extend(digest);
+    }
+    for (name, annotation) in [
+        ("criu", "org.criu.checkpoint.criu.version"),
+        ("kernel", "org.criu.checkpoint.host.kernel"),
+        ("runtime", "org.criu.checkpoint.runtime.version"),
+    ] {
+        let version = parts.versions.get(name);
+        annotations.extend(version.map(|version| (annotation, version.clone())));
+    }
+    annotations
 }
 
 /// The layer, and the digest of the tar in it.
