@@ -54,13 +54,13 @@ impl Channel {
     }
 
     /// Has a command run. The agent kills it after `limit`; if nothing comes from the agent for
-    /// `grace` more, the machine is lost.
+    /// `grace` more, the machine is lost. `hear` is given what the command writes, as it comes.
     pub(super) fn run(
         &mut self,
         args: &[&str],
         env: &Value,
-        limit: Duration,
-        grace: Duration,
+        (limit, grace): (Duration, Duration),
+        hear: &mut dyn FnMut(&[u8]),
     ) -> Result<Answer> {
         let order = json!({ "args": args, "env": env, "limit": limit.as_secs() });
         let order = format!("{order}\n");
@@ -75,6 +75,7 @@ impl Channel {
             for (text, known) in [(&answer.stdout, known.0), (&answer.stderr, known.1)] {
                 let new = text.get(known..).unwrap_or_default();
                 self.log.write_all(new).context("no log")?;
+                hear(new);
             }
             if last {
                 return Ok(answer);

@@ -120,13 +120,28 @@ impl Vm {
     /// There is no such program, or the machine does not answer. The command's own failure is no
     /// error here.
     pub fn run(&mut self, args: &[&str], env: &[(&str, &str)], limit: Duration) -> Result<Output> {
+        self.run_heard(args, env, limit, &mut |_| {})
+    }
+
+    /// As [`Self::run`]; `hear` is given what the command writes to its standard output and error,
+    /// as it comes.
+    ///
+    /// # Errors
+    /// As for [`Self::run`].
+    pub fn run_heard(
+        &mut self,
+        args: &[&str],
+        env: &[(&str, &str)],
+        limit: Duration,
+        hear: &mut dyn FnMut(&[u8]),
+    ) -> Result<Output> {
         let usual = [("PATH", PATH), ("HOME", "/root"), ("LANG", "C.UTF-8")];
         let variables: BTreeMap<&str, &str> = usual.iter().chain(env).copied().collect();
         let command = args.join(" ");
         let started = Instant::now();
         let answer = self
             .channel
-            .run(args, &json!(variables), limit, GRACE)
+            .run(args, &json!(variables), (limit, GRACE), hear)
             .with_context(|| {
                 let console = console(&self.dir);
                 format!(

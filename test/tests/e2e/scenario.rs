@@ -8,7 +8,7 @@ use libtest_mimic::{Failed, Trial};
 use remap_test::{Flavour, Runtime};
 
 use crate::context::Context;
-use crate::{skips, stage};
+use crate::{skips, stage, vm};
 
 /// A function to be run on hosts, and on which.
 #[derive(Debug, Clone, Copy)]
@@ -101,7 +101,13 @@ fn trial(scenario: Scenario, flavour: Flavour, runtime: Runtime) -> Trial {
                     skips::note(&name, &skipped.0);
                     Ok(())
                 }
-                None => Err(Failed::from(format!("{error:#}"))),
+                None => {
+                    // Whoever waits for a slow machine wants to know at once.
+                    if vm::asked_for().is_some() {
+                        eprintln!("{name}: {error:#}");
+                    }
+                    Err(Failed::from(format!("{error:#}")))
+                }
             },
         }
     })

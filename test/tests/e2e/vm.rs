@@ -7,6 +7,7 @@
 
 mod guest;
 mod report;
+mod voice;
 
 use std::collections::BTreeMap;
 use std::env;

@@ -11,6 +11,7 @@ use remap_test::{Flavour, Tree, Vm, cache, fidelity, shim, wait};
 
 use super::ASKED_FOR_VARIABLE;
 use super::report::{self, Outcome};
+use super::voice::Voice;
 use crate::stage;
 
 /// All scenarios together; they take a few minutes on a machine that does nothing else.
@@ -77,7 +78,8 @@ pub(super) fn perform(flavour: Flavour, names: &[String]) -> Result<BTreeMap<Str
     }
 
     let path = |name: &str| format!("{PROGRAMS}/{name}");
-    let output = vm.run(
+    let mut voice = Voice::new(flavour);
+    let output = vm.run_heard(
         &[&path(PROGRAM), "--test-threads=1"],
         &[
             (ASKED_FOR_VARIABLE, &names.join(" ")),
@@ -88,6 +90,7 @@ pub(super) fn perform(flavour: Flavour, names: &[String]) -> Result<BTreeMap<Str
             (fidelity::BINARY_VARIABLE, &path(FIDELITY)),
         ],
         LIMIT,
+        &mut |text| voice.say(text),
     )?;
     outcomes.extend(report::read(&output.text()));
     for name in names {
