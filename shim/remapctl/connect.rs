@@ -1,7 +1,9 @@
 //! Finds the shim of a container.
 //!
 //! containerd keeps the bundle of each task in `STATE/io.containerd.runtime.v2.task/NAMESPACE/ID`
-//! (`core/runtime/v2/bundle.go`), and the shim's address is in its file `address`.
+//! (`core/runtime/v2/bundle.go`). The shim's address is in its file `address`, which a shim writes when it
+//! is started for the task, and in `bootstrap.json`, which containerd writes (`writeBootstrapParams`). From
+//! containerd 2.3 on the shim of a pod is started once, for the pod, and other bundles have only the latter.
 
 use std::ffi::OsString;
 use std::io::{self, ErrorKind};
@@ -10,6 +12,7 @@ use std::path::{Path, PathBuf};
 
 use remap_control::client::CallError;
 use remap_engine::workdir::WorkDir;
+use serde_json::Value;
 
 use crate::args::Shim;
 use crate::block_on;
@@ -124,9 +127,8 @@ pub(crate) fn find(shim: &Shim, id: &str) -> anyhow::Result<Found> {
 fn look(state: &Path, namespace: &str, id: &str) -> Result<Found, ConnectError> {
     let tasks = state.join(TASKS);
     let bundle = tasks.join(namespace).join(id);
-    let address = bundle.join("address");
-    match std::fs::read(&address) {
-        Ok(text) => {
+    match address(&bundle)? {
+        Some(text) => {
             let text = text.trim_ascii_end();
             let socket = text.strip_prefix(SCHEME).unwrap_or(text).to_vec();
             Ok(Found {
@@ -136,12 +138,30 @@ fn look(state: &Path, namespace: &str, id: &str) -> Result<Found, ConnectError> 
             })
         }
         // A shim that tells its address in another way is not ours.
-        Err(error) if error.kind() == ErrorKind::NotFound && bundle.is_dir() => {
-            Err(ConnectError::OtherShim { id: id.to_owned() })
-        }
-        Err(error) if error.kind() == ErrorKind::NotFound => no_task(&tasks, namespace, id),
-        Err(source) => Err(unreadable(&address, source)),
+        None if bundle.is_dir() => Err(ConnectError::OtherShim { id: id.to_owned() }),
+        None => no_task(&tasks, namespace, id),
     }
+}
+
+/// The address that a bundle has, if any.
+fn address(bundle: &Path) -> Result<Option<Vec<u8>>, ConnectError> {
+    let read = |name: &str| {
+        let path = bundle.join(name);
+        match std::fs::read(&path) {
+            Ok(bytes) => Ok(Some(bytes)),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            Err(source) => Err(unreadable(&path, source)),
+        }
+    };
+    if let Some(text) = read("address")? {
+        return Ok(Some(text));
+    }
+    let params = read("bootstrap.json")?.unwrap_or_default();
+    let params: Option<Value> = serde_json::from_slice(&params).ok();
+    let address = params
+        .as_ref()
+        .and_then(|params| params.get("address")?.as_str());
+    Ok(address.map(|text| text.as_bytes().to_vec()))
 }
 
 fn no_task(tasks: &Path, namespace: &str, id: &str) -> Result<Found, ConnectError> {
@@ -251,6 +271,21 @@ mod tests {
             let found = look(state.path(), "default", "c").unwrap();
             assert_eq!(found.socket, Path::new("/run/containerd/s/1"));
         }
+    }
+
+    #[test]
+    fn what_containerd_has_written_leads_there_too() {
+        let state = state(&["default/c"]);
+        let bundle = state.path().join(TASKS).join("default/c");
+        let params = r#"{"version":3,"address":"unix:///run/containerd/s/2","protocol":"ttrpc"}"#;
+        std::fs::write(bundle.join("bootstrap.json"), params).unwrap();
+        let socket = || look(state.path(), "default", "c").unwrap().socket;
+        assert_eq!(socket(), Path::new("/run/containerd/s/2"));
+        std::fs::write(bundle.join("address"), "/run/containerd/s/1").unwrap();
+        assert_eq!(socket(), Path::new("/run/containerd/s/1"));
+        std::fs::remove_file(bundle.join("address")).unwrap();
+        std::fs::write(bundle.join("bootstrap.json"), "{}").unwrap();
+        assert!(error(&state, "default", "c").contains("another shim"));
     }
 
     #[test]
