@@ -53,6 +53,9 @@ pub struct RestoreRequest {
     pub work_dir: PathBuf,
     /// Mounts from outside that the runtime made itself, and does not tell CRIU of.
     pub external: Vec<ExternalMount>,
+    /// The path of the container's cgroup in its hierarchy, if CRIU is to restore the tasks into it (criu(8),
+    /// `--cgroup-root`) and the runtime does not tell it.
+    pub cgroup_root: Option<String>,
     /// The executable that acts as CRIU's action script when called as
     /// [`crate::hold::SCRIPT_NAME`].
     pub script: PathBuf,

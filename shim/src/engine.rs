@@ -33,6 +33,7 @@ use crate::{
     hand_over::HandOver,
     launch::{LaunchError, Launched},
     metrics::{self, Operation},
+    own_cgroup,
     runc::{self, Call, CheckpointArgs, CriuFlags, Kind, RestoreArgs, RuncStatus},
     shim::Shim,
     status::Status,
@@ -140,12 +141,19 @@ pub(crate) async fn bring_back(
     };
     let kind = kind(container, &CriuFlags::default()).await;
     let kind = kind.map_err(|error| failed(Phase::Fit.failed(error)))?;
+    let config = container.bundle.config();
+    let config = config.map_err(|error| failed(Phase::Fit.failed(error)))?;
+    let by_systemd = container.options.systemd_cgroup;
+    // crun tells CRIU by itself.
+    let is_untold = !kind.is_crun();
+    let cgroup_root = is_untold.then(|| own_cgroup::unified(&config, by_systemd));
     let request = RestoreRequest {
         bundle: container.bundle.path().to_owned(),
         image_dir,
         work_dir: work_path,
         script: own_executable(),
         external: container.runc.masks(kind),
+        cgroup_root: cgroup_root.flatten(),
     };
     let restorer = RuncRestorer {
         shim: Arc::clone(shim),

@@ -49,6 +49,26 @@ fn own(path: &Value, id: &str, is_populated: impl FnOnce(&Path) -> bool) -> Opti
     path.with_file_name(id).to_str().map(str::to_owned)
 }
 
+/// The path, in the hierarchy of cgroup v2, of the cgroup that the runtime makes for a container with this
+/// specification. CRIU moves restored tasks to where it found them, unless it is told another cgroup,
+/// which runc does from 1.2 on only (`criuApplyCgroups`: not on v2 before).
+///
+/// `None` on cgroup v1, where CRIU is always told, and where the specification leaves it to runc.
+pub(crate) fn unified(config: &Value, by_systemd: bool) -> Option<String> {
+    let is_unified = Path::new(MOUNT).join("cgroup.controllers").exists();
+    is_unified.then(|| path(config, by_systemd)).flatten()
+}
+
+fn path(config: &Value, by_systemd: bool) -> Option<String> {
+    let text = config.pointer("/linux/cgroupsPath")?.as_str()?;
+    let path = if by_systemd {
+        format!("/{}", scope(text)?.to_str()?)
+    } else {
+        text.to_owned()
+    };
+    (path.starts_with('/') && path.len() > 1).then_some(path)
+}
+
 /// Where systemd has the scope `slice:prefix:name`: a slice `a-b.slice` is in `a.slice` (systemd.slice(5)),
 /// and without one the scope is in `system.slice`.
 fn scope(text: &str) -> Option<PathBuf> {
@@ -125,6 +145,22 @@ mod tests {
         for text in ["", "a:b", "a.slice:b:c:d", "a:b:c", "a.slice:b:c.slice"] {
             assert_eq!(scope(text), None, "{text}");
         }
+    }
+
+    #[test]
+    fn the_runtime_s_cgroup_is_known_if_the_specification_says_it() {
+        let path = |text: &str, by_systemd| {
+            let config = serde_json::json!({"linux": {"cgroupsPath": text}});
+            path(&config, by_systemd)
+        };
+        assert_eq!(path("/default/c1", false).as_deref(), Some("/default/c1"));
+        let unit = "machine.slice:ctr:c1";
+        let scope = "/machine.slice/ctr-c1.scope";
+        assert_eq!(path(unit, true).as_deref(), Some(scope));
+        for (text, by_systemd) in [("default/c1", false), ("", false), ("/", false), ("", true)] {
+            assert_eq!(path(text, by_systemd), None, "{text:?}");
+        }
+        assert_eq!(super::path(&serde_json::json!({}), false), None);
     }
 
     #[test]

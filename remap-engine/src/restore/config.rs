@@ -1,7 +1,9 @@
 //! CRIU's configuration during a restore.
 
+use std::path::Path;
+
 use crate::bundle::Bundle;
-use crate::criu::config::{self, ExternalMount, UserConfig};
+use crate::criu::config::{self, ExternalMount, UserConfig, is_one_word};
 use crate::manifest::DumpOptions;
 use crate::phase::BoxError;
 use crate::policy::Policy;
@@ -15,17 +17,22 @@ pub(super) struct ConfigForRestore {
 
 impl ConfigForRestore {
     /// Has CRIU handle what it handled at the dump, as far as that is recorded, what the user's
-    /// configuration says and what the annotations do; and find the mounts `along`.
+    /// configuration says and what the annotations do; and find the mounts `along` and the cgroup
+    /// `cgroup_root`. (A path that is not one word cannot be told.)
     pub(super) fn write(
         bundle: &Bundle,
         recorded: Option<&DumpOptions>,
         along: &[ExternalMount],
+        cgroup_root: Option<&str>,
     ) -> Result<Self, BoxError> {
         let config = UserConfig::load(bundle.user_criu_config())?;
         let policy = Policy::of(&bundle.annotations).options;
         let all = recorded.map(|recorded| recorded.or(&policy));
         let work = WorkDir::of(&bundle.path);
-        let text = config.for_restore(all.as_ref().unwrap_or(&policy), along);
+        let mut text = config.for_restore(all.as_ref().unwrap_or(&policy), along);
+        if let Some(path) = cgroup_root.filter(|path| is_one_word(Path::new(path))) {
+            text.push_str(&format!("\ncgroup-root {path}\n"));
+        }
         config::write(&work.criu_config(), &text)?;
         let users = config.for_restore(&policy, &[]);
         Ok(Self { work, users })
@@ -71,15 +78,15 @@ mod tests {
                 key: "/a/b".into(),
                 value: "/srv/b".into(),
             }];
-            ConfigForRestore::write(&bundle, Some(&recorded), &along).unwrap()
+            ConfigForRestore::write(&bundle, Some(&recorded), &along, Some("/g/c1")).unwrap()
         };
         assert_eq!(
             read(),
-            "\ntcp-close\nfile-locks\nexternal mnt[/a/b]:/srv/b\n"
+            "\ntcp-close\nfile-locks\nexternal mnt[/a/b]:/srv/b\n\ncgroup-root /g/c1\n"
         );
         drop(config);
         assert_eq!(read(), "\nfile-locks\n");
-        let config = ConfigForRestore::write(&bundle, None, &[]).unwrap();
+        let config = ConfigForRestore::write(&bundle, None, &[], Some("/g/c 1")).unwrap();
         assert_eq!(read(), "\nfile-locks\n");
         drop(config);
     }

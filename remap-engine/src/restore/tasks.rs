@@ -29,12 +29,13 @@ pub(super) fn restore(
     ghosts: &mut Relink,
 ) -> Result<(), BoxError> {
     let RestoreRequest {
+        cgroup_root,
         image_dir,
         work_dir,
         ..
     } = request;
     let limit = time_limit::RESTORE.of(bundle)?;
-    let _config = ConfigForRestore::write(bundle, options, along)?;
+    let _config = ConfigForRestore::write(bundle, options, along, cgroup_root.as_deref())?;
     ghosts.begin()?;
     let held = WhileHeld::begin(request, bundle, ghosts, restorer)?;
     let _lent = Lent::to_container(&bundle.path, image_dir)?;

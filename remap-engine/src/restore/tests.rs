@@ -90,6 +90,7 @@ impl Ground {
 
     fn request(&self) -> RestoreRequest {
         RestoreRequest {
+            cgroup_root: None,
             bundle: self.root.path().join("bundle"),
             image_dir: self.root.path().join("images"),
             work_dir: self.root.path().join("work"),

@@ -164,6 +164,7 @@ impl Ground {
 
     fn restore(&self, fault: Fault) -> Result<(), String> {
         let request = RestoreRequest {
+            cgroup_root: None,
             bundle: self.root.path().join("bundle"),
             image_dir: self.root.path().join("images"),
             work_dir: self.root.path().join("work"),
