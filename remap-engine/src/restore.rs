@@ -6,6 +6,7 @@
 //! | phase | what it does | how a later failure undoes it | after a kill of this process |
 //! |---|---|---|---|
 //! | verify | checks every file against its digest | changes nothing | |
+//! | fit | holds the [network] of the checkpoint against the bundle's | changes nothing | |
 //! | fit | finds the place of each mount's contents and of what came along with binds, and whether [others](crate::together) wait there; waits for the [locks](crate::tmpfs_lock) of its tmpfs | changes nothing | |
 //! | fit | finds the place of each name of a ghost, and that it is free | changes nothing | |
 //! | populate | stashes the old contents, puts in the new ones | [`Populated::rollback`](crate::carry::Populated::rollback) | by its journal ([`recover`]) |
@@ -18,6 +19,7 @@ mod checked;
 mod companions;
 mod config;
 mod held;
+mod network;
 mod populate;
 mod recover;
 mod tasks;
@@ -102,6 +104,7 @@ pub fn restore(request: &RestoreRequest, restorer: &dyn Restorer) -> Result<Took
     let bundle = meter.run(Phase::Verify, || Bundle::load(&request.bundle))?;
     let checked = meter.run(Phase::Verify, || Checked::open(&request.image_dir))?;
     let work = WorkDir::of(&request.bundle);
+    meter.run(Phase::Fit, || network::check(&bundle, &request.image_dir))?;
     let places = meter.run(Phase::Fit, || fit::fit(&bundle, checked.mounts()))?;
     let mut along = meter.run(Phase::Fit, || fit::along(&bundle, checked.along()))?;
     along.extend(request.external.iter().cloned());
