@@ -1,17 +1,14 @@
 //! Kubernetes' side of a host's containerd, by `crictl`.
 
-use std::path::Path;
-
 use anyhow::Result;
 use serde_json::json;
 
+use crate::cli::Cli;
 use crate::containerd::{Containerd, ShimLookup};
 use crate::ctr::Ctr;
-use crate::exec::{HostCommand, Output};
+use crate::exec::Output;
 use crate::go::GoProgram;
 use crate::host::Host;
-
-const PROGRAM: &str = "/usr/local/bin/crictl";
 
 /// What `crictl` is told, so that it looks nowhere else.
 const CONFIG_FILE: &str = "/etc/crictl.yaml";
@@ -58,10 +55,18 @@ done
 find /sys/fs/cgroup -depth -type d \( -path '*/kubepods/pod' -o -name kubepods \) -exec rmdir {} +
 ";
 
-/// The CRI of a host.
+/// The CRI of a host, by its `crictl`.
 #[derive(Debug)]
 pub struct Cri<'h> {
     host: &'h Host,
+}
+
+impl<'h> Cli<'h> for Cri<'h> {
+    const PROGRAM: GoProgram = GoProgram::Crictl;
+
+    fn host(&self) -> &'h Host {
+        self.host
+    }
 }
 
 /// Which network a pod is on.
@@ -82,6 +87,8 @@ pub struct PodContainer<'a> {
     pub image: &'a str,
     /// The program and its arguments.
     pub args: &'a [&'a str],
+    /// Whether it has a standard input, which clients attach to.
+    pub stdin: bool,
 }
 
 impl<'h> Cri<'h> {
@@ -91,8 +98,8 @@ impl<'h> Cri<'h> {
     /// # Errors
     /// There is no Go here, or it fails; containerd does not answer.
     pub fn start(host: &'h Host, lookup: ShimLookup, images: &[&str]) -> Result<Self> {
-        let built = GoProgram::Crictl.prepare()?;
-        host.install_file(&built, Path::new(PROGRAM), 0o755)?;
+        let cri = Self { host };
+        cri.install()?;
         host.write_file(CONFIG_FILE, CONFIG)?;
         host.write_file(NETWORK_CONFIG, NETWORK)?;
         let containerd = Containerd::of(host);
@@ -102,38 +109,13 @@ impl<'h> Cri<'h> {
         for image in images {
             ctr.import_image(image)?;
         }
-        Ok(Self { host })
-    }
-
-    /// The host.
-    #[must_use]
-    pub fn host(&self) -> &'h Host {
-        self.host
+        Ok(cri)
     }
 
     /// `ctr` for the containers of pods.
     #[must_use]
     pub fn ctr(&self) -> Ctr<'h> {
         Ctr::in_namespace(self.host, NAMESPACE)
-    }
-
-    /// Any command of `crictl`.
-    pub fn command<S: AsRef<std::ffi::OsStr>>(
-        &self,
-        args: impl IntoIterator<Item = S>,
-    ) -> HostCommand<'h> {
-        self.host.command(PROGRAM).args(args)
-    }
-
-    /// One of its commands that has to succeed; what it prints.
-    ///
-    /// # Errors
-    /// It fails.
-    pub fn check<S: AsRef<std::ffi::OsStr>>(
-        &self,
-        args: impl IntoIterator<Item = S>,
-    ) -> Result<String> {
-        Ok(self.command(args).check()?.text().into_owned())
     }
 
     /// Runs a pod by the runtime `handler`; its id.
@@ -168,6 +150,7 @@ impl<'h> Cri<'h> {
             "image": { "image": container.image },
             "command": container.args,
             "log_path": format!("{}.log", container.name),
+            "stdin": container.stdin,
             "linux": {},
         });
         self.host.write_file(CONTAINER_CONFIG, config.to_string())?;

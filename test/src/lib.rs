@@ -27,6 +27,7 @@
 
 pub mod cache;
 mod cargo;
+mod cli;
 pub mod client_suite;
 pub mod containerd;
 mod copy;
@@ -54,6 +55,7 @@ mod tree;
 mod vm;
 pub mod wait;
 
+pub use cli::Cli;
 pub use client_suite::ClientSuite;
 pub use containerd::{Containerd, ShimLookup};
 pub use copy::Transfer;

@@ -1,14 +1,11 @@
 //! `nerdctl` in a host.
 
-use std::path::Path;
-
 use anyhow::Result;
 
-use crate::exec::{HostCommand, Output};
+use crate::cli::Cli;
+use crate::exec::Output;
 use crate::go::GoProgram;
 use crate::host::Host;
-
-const PROGRAM: &str = "/usr/local/bin/nerdctl";
 
 /// What it makes for its networks and keeps: they are the host's, as containerd's own files are.
 const CLEAN_UP: &str = r#"
@@ -25,34 +22,23 @@ pub struct Nerdctl<'h> {
     host: &'h Host,
 }
 
+impl<'h> Cli<'h> for Nerdctl<'h> {
+    const PROGRAM: GoProgram = GoProgram::Nerdctl;
+
+    fn host(&self) -> &'h Host {
+        self.host
+    }
+}
+
 impl<'h> Nerdctl<'h> {
     /// Puts it there; it is built if this machine does not have it yet.
     ///
     /// # Errors
     /// There is no Go here, or it fails.
     pub fn install(host: &'h Host) -> Result<Self> {
-        let built = GoProgram::Nerdctl.prepare()?;
-        host.install_file(&built, Path::new(PROGRAM), 0o755)?;
-        Ok(Self { host })
-    }
-
-    /// Any of its commands.
-    pub fn command<S: AsRef<std::ffi::OsStr>>(
-        &self,
-        args: impl IntoIterator<Item = S>,
-    ) -> HostCommand<'h> {
-        self.host.command(PROGRAM).args(args)
-    }
-
-    /// One of its commands that has to succeed; what it prints.
-    ///
-    /// # Errors
-    /// It fails.
-    pub fn check<S: AsRef<std::ffi::OsStr>>(
-        &self,
-        args: impl IntoIterator<Item = S>,
-    ) -> Result<String> {
-        Ok(self.command(args).check()?.text().into_owned())
+        let nerdctl = Self { host };
+        nerdctl.install()?;
+        Ok(nerdctl)
     }
 
     /// Runs a program in the container `name`, to its end.

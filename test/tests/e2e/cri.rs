@@ -2,12 +2,15 @@
 //! containerd has them. The `/dev/shm` of a pod is a tmpfs of the host that CRI mounts, and that the
 //! pod's first container has, too, which does nothing.
 
+mod other_network;
+mod streams;
+
 use std::collections::BTreeMap;
 
 use anyhow::{Context as _, Result, ensure};
 use remap_test::exec::Output;
 use remap_test::image::{self, BUSYBOX_IMAGE, WORKLOAD_DIR};
-use remap_test::{Cri, Flavour, Host, PodContainer, PodNetwork, Registry, Runtime, wait};
+use remap_test::{Cli as _, Cri, Flavour, Host, PodContainer, PodNetwork, Registry, Runtime, wait};
 use serde_json::Value;
 
 use crate::context::Context;
@@ -19,19 +22,30 @@ use crate::workload::{self, LIMIT, Probe};
 
 /// See [`crate::SCENARIOS`].
 pub(crate) const SCENARIOS: &[Scenario] = &[
-    Scenario::new("cri::lives", lives),
-    Scenario::new("cri::alone", alone).runtimes(&[Runtime::DropIn]),
+    Scenario::new("cri::lives", lives).flavours(&Flavour::ALL),
+    Scenario::new("cri::streams", streams::all).flavours(&Flavour::ALL),
+    Scenario::new("cri::alone", alone)
+        .runtimes(&[Runtime::DropIn])
+        .flavours(&Flavour::ALL),
+    Scenario::new("cri::other_network", other_network::refused)
+        .runtimes(&[Runtime::DropIn])
+        .flavours(RESTORES),
+    Scenario::new("cri::other_network", other_network::stock)
+        .runtimes(&[Runtime::Stock])
+        .flavours(&[Flavour::Forky]),
     Scenario::new("cri::alone", alone)
         .runtimes(&[Runtime::Remap])
         .full(),
     Scenario::new("cri::alone", alone_stock)
         .runtimes(&[Runtime::Stock])
         .flavours(RESTORES),
-    Scenario::new("cri::together", together).runtimes(&[Runtime::DropIn]),
+    Scenario::new("cri::together", together)
+        .runtimes(&[Runtime::DropIn])
+        .flavours(&Flavour::ALL),
 ];
 
 /// Those whose containerd checkpoints and restores by CRI.
-const RESTORES: &[Flavour] = &[Flavour::Forky];
+const RESTORES: &[Flavour] = &[Flavour::Forky, Flavour::Forky23];
 
 /// The handler of the configuration that containerd comes with.
 const DEFAULT: &str = "runc";
@@ -80,12 +94,7 @@ fn lives(context: &Context) -> Result<()> {
 fn lives_by(cri: &Cri, runtime: Runtime, handler: &str) -> Result<()> {
     let pod = cri.run_pod(handler, PodNetwork::Own)?;
     let line = "trap 'exit 3' TERM; echo out; echo err >&2; while :; do sleep 0.1; done";
-    let container = PodContainer {
-        name: "client",
-        image: BUSYBOX_IMAGE,
-        args: &["sh", "-c", line],
-    };
-    let id = cri.run(&pod, &container)?;
+    let id = cri.run(&pod, &member(CLIENT, BUSYBOX_IMAGE, &["sh", "-c", line]))?;
     expect_shim(cri.host(), runtime)?;
 
     let mut logs = String::new();
@@ -95,8 +104,7 @@ fn lives_by(cri: &Cri, runtime: Runtime, handler: &str) -> Result<()> {
         Ok(output.text() == "out" && output.error_text() == "err")
     };
     ensure!(wait::until(LIMIT, complete)?, "the logs are {logs}");
-    // Not by a stream, for which the shim has the same to do: seen to hang before containerd had asked
-    // it for anything. crictl's own exit code is another.
+    // crictl's own exit code is another.
     let output = cri.exec(&id, &["echo", "hello"])?;
     ensure!(output.text() == "hello", "{output:?}");
     let output = cri.exec(&id, &["sh", "-c", "exit 5"])?;
@@ -168,7 +176,13 @@ impl Alone {
 const CLIENT: &str = "client";
 
 fn member<'a>(name: &'a str, image: &'a str, args: &'a [&'a str]) -> PodContainer<'a> {
-    PodContainer { name, image, args }
+    let stdin = false;
+    PodContainer {
+        name,
+        image,
+        args,
+        stdin,
+    }
 }
 
 fn probe(cri: &Cri, id: &str) -> Result<Probe> {

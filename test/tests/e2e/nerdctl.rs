@@ -2,7 +2,7 @@
 
 use anyhow::{Context as _, Result, ensure};
 use remap_test::image::{BUSYBOX_IMAGE, PYTHON_IMAGE, WORKLOAD_DIR};
-use remap_test::{Flavour, Nerdctl, Runtime, wait};
+use remap_test::{Cli as _, Flavour, Nerdctl, Runtime, wait};
 
 use crate::context::Context;
 use crate::criu_conf::CriuConf;
