@@ -107,6 +107,11 @@ async fn look_at_rootfs(containerd: &Containerd, kept: &mut Kept) -> Result<Opti
     if let Some(image) = &mut kept.container.image
         && let Some(target) = containerd.image(&image.reference).await?
     {
+        match containerd.configuration(&target).await {
+            Ok(configuration) => image.config_digest = Some(configuration.digest),
+            // A checkpoint does not depend on it.
+            Err(error) => tracing::debug!(%error, "the image's configuration is not known"),
+        }
         image.digest = Some(target.digest);
         image.media_type = Some(target.media_type);
         image.size = u64::try_from(target.size).ok();

@@ -139,13 +139,7 @@ fn kept(container: WireContainer) -> Result<Container> {
     container.labels = labels.into_iter().collect();
     container.image = Some(image)
         .filter(|name| !name.is_empty())
-        .map(|reference| Image {
-            reference,
-            digest: None,
-            media_type: None,
-            size: None,
-            other: serde_json::Map::new(),
-        });
+        .map(Image::named);
     container.snapshotter = Some(snapshotter).filter(|name| !name.is_empty());
     container.created_unix_seconds = created_at.and_then(|at| u64::try_from(at.seconds).ok());
     container.extensions = extensions

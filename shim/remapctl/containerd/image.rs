@@ -9,6 +9,14 @@ use sha2::{Digest, Sha256};
 
 use super::{Containerd, Refused, Service};
 
+/// The configuration of an image.
+pub(crate) struct Configuration {
+    /// Its digest.
+    pub(crate) digest: String,
+    /// The name of the snapshot that has all layers (image-spec, config.md, "Layer ChainID").
+    pub(crate) chain_id: String,
+}
+
 impl Containerd {
     fn images(&self) -> ImagesClient<Service> {
         let (channel, headers) = self.service();
@@ -31,12 +39,11 @@ impl Containerd {
         }
     }
 
-    /// The name of the snapshot that has all layers of an image (image-spec, config.md, "Layer
-    /// ChainID").
+    /// The configuration of an image for this kind of machine.
     ///
     /// # Errors
     /// The image's documents are not there, or it has none for this kind of machine.
-    pub(crate) async fn chain_id(&self, image: &Descriptor) -> Result<String> {
+    pub(crate) async fn configuration(&self, image: &Descriptor) -> Result<Configuration> {
         let mut digest = image.digest.clone();
         // An index names manifests, a manifest its configuration.
         for _ in 0..4 {
@@ -47,7 +54,9 @@ impl Containerd {
                 .pointer("/rootfs/diff_ids")
                 .and_then(Value::as_array)
             {
-                return chain(ids).with_context(|| format!("{digest} is no image configuration"));
+                let chain_id =
+                    chain(ids).with_context(|| format!("{digest} is no image configuration"))?;
+                return Ok(Configuration { digest, chain_id });
             }
             let next = match document.get("manifests").and_then(Value::as_array) {
                 Some(manifests) => manifests.iter().find(|one| is_for_this_machine(one)),

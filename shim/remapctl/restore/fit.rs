@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use anyhow::Result;
+use containerd_client::types::Descriptor;
 use remap_engine::archive::{Archive, Container};
 use remap_engine::manifest::{Cpu, Manifest};
 use serde_json::Value;
@@ -105,12 +106,7 @@ async fn parent(
     let reference = &image.reference;
     Ok(Err(match containerd.image(reference).await? {
         None => format!("the image {reference} is not here; pull or import it"),
-        Some(target)
-            if containerd
-                .chain_id(&target)
-                .await
-                .is_ok_and(|chain| chain == *parent) =>
-        {
+        Some(target) if has_chain(containerd, &target, parent).await => {
             format!(
                 "the image {reference} is not unpacked for {snapshotter}; unpack it: ctr image unpack --snapshotter {snapshotter} {reference}"
             )
@@ -121,6 +117,12 @@ async fn parent(
             image.digest.as_deref().unwrap_or("unknown")
         ),
     }))
+}
+
+/// Whether the image has just these layers.
+async fn has_chain(containerd: &Containerd, image: &Descriptor, chain_id: &str) -> bool {
+    let configuration = containerd.configuration(image).await;
+    configuration.is_ok_and(|configuration| configuration.chain_id == chain_id)
 }
 
 /// The root file system of a container that has no snapshot is a directory of the host.

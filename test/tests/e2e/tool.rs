@@ -6,7 +6,7 @@ mod moves;
 use anyhow::{Context as _, Result};
 use remap_test::exec::Output;
 use remap_test::image::BUSYBOX_IMAGE;
-use remap_test::{Ctr, Host, Runtime, wait};
+use remap_test::{Ctr, Flavour, Host, Runtime, wait};
 use serde_json::Value;
 
 use crate::context::Context;
@@ -16,9 +16,23 @@ use crate::workload::LIMIT;
 /// See [`crate::SCENARIOS`]. That stock tools fail with the same workloads: [`crate::stock`].
 pub(crate) const SCENARIOS: &[Scenario] = &[
     Scenario::new("tool::moves_directory", |context| {
-        moves::there_and_back(context, "dir")
+        moves::there_and_back(context, &["--form", "dir"])
     })
     .runtimes(REMAP),
+    Scenario::new("tool::moves_oci", |context| {
+        moves::there_and_back(context, &[])
+    })
+    .runtimes(&[Runtime::Remap, Runtime::DropIn])
+    .flavours(&Flavour::ALL),
+    Scenario::new("tool::moves_registry", |context| {
+        moves::there_and_back(context, &["--form", "registry", "--zstd"])
+    })
+    .runtimes(REMAP),
+    Scenario::new("tool::moves_podman", |context| {
+        moves::there_and_back(context, &["--form", "podman", "--zstd=3"])
+    })
+    .runtimes(REMAP),
+    Scenario::new("tool::converted", moves::converted).runtimes(REMAP),
     Scenario::new("tool::clone", moves::clone).runtimes(REMAP),
     Scenario::new("tool::refused", faults::refused).runtimes(REMAP),
     Scenario::new("tool::no_room", faults::no_room).runtimes(REMAP),

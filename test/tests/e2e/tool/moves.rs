@@ -1,14 +1,16 @@
 //! Containers that move.
 
 use anyhow::{Context as _, Result, ensure};
+use serde_json::Value;
 
 use super::{counted, expect_counting, remapctl, start_counting, told};
 use crate::context::Context;
 use crate::shm::Shm;
 use crate::workload::{ID, Workload};
 
-/// A semaphore and a file of the root file system, in the form `form`, to the other host and back.
-pub(super) fn there_and_back(context: &Context, form: &str) -> Result<()> {
+/// A semaphore and a file of the root file system, to the other host and back, in the form that the
+/// options `form` ask for.
+pub(super) fn there_and_back(context: &Context, form: &[&str]) -> Result<()> {
     let (a, b) = (context.ctr(), context.ctr_on_b());
     let dir = context.dir()?;
     let a_shm = Shm::mount(context.a(), ID)?;
@@ -16,7 +18,6 @@ pub(super) fn there_and_back(context: &Context, form: &str) -> Result<()> {
     let workload = Workload::start(context, &a_shm, "sem-creator-first")?;
     a.exec(ID, &["sh", "-c", "echo mark >/root/mark"])?.ok()?;
     let before = workload.probe(&a)?;
-    let form = ["--form", form];
 
     for (number, ((from, from_shm), (to, to_shm))) in
         [((&a, &a_shm), (&b, &b_shm)), ((&b, &b_shm), (&a, &a_shm))]
@@ -24,12 +25,12 @@ pub(super) fn there_and_back(context: &Context, form: &str) -> Result<()> {
             .enumerate()
     {
         let path = format!("{dir}/checkpoint-{number}");
-        let args = [&["checkpoint", "--exit", ID, &path][..], &form].concat();
+        let args = [&["checkpoint", "--exit", ID, &path][..], form].concat();
         let said = told(from.host(), &args)?;
         ensure!(said["exited"] == true, "{said}");
         from.remove(ID)?;
         from_shm.clear()?;
-        let is_directory = form[1] == "dir";
+        let is_directory = form.contains(&"dir");
         let link = context.link();
         match is_directory {
             true => link.copy_directory(from.host(), &path, to.host(), &path),
@@ -54,6 +55,55 @@ pub(super) fn there_and_back(context: &Context, form: &str) -> Result<()> {
         left.text()
     );
     a.remove(ID)
+}
+
+/// A checkpoint that was converted to every form, one after the other, restores; what is in it is told
+/// alike.
+pub(super) fn converted(context: &Context) -> Result<()> {
+    let (host, ctr) = (context.a(), context.ctr());
+    let dir = context.dir()?;
+    start_counting(context, "original")?;
+    let first = format!("{dir}/oci");
+    told(host, &["checkpoint", "--exit", "original", &first])?;
+    let count = counted_in(&told(host, &["inspect", &first])?)?;
+    ctr.remove("original")?;
+    let mut path = first;
+    for (form, more) in [
+        ("podman", "--zstd"),
+        ("dir", "--json"),
+        ("registry", "--zstd=2"),
+        ("oci", "--json"),
+    ] {
+        let next = format!("{dir}/{form}-again");
+        let args = ["convert", "--form", form, more, &path, &next];
+        remapctl(host, &args)?.ok()?;
+        host.shell(&format!("rm -r {path}"))?.ok()?;
+        let said = told(host, &["inspect", &next])?;
+        ensure!(
+            counted_in(&said)? == count,
+            "other files are in {form}: {said}"
+        );
+        path = next;
+    }
+    remapctl(host, &["verify", &path])?.ok()?;
+    remapctl(host, &["restore", &path])?.ok()?;
+    expect_counting(&ctr, "original", counted(&ctr, "original")?)?;
+    ctr.remove("original")
+}
+
+/// The names and digests of the files that a checkpoint has by what `inspect` says, without the list of
+/// them.
+fn counted_in(said: &Value) -> Result<Vec<(String, String)>> {
+    let files = said["files"].as_array().context("no files")?;
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let mut files: Vec<_> = files
+        .iter()
+        .map(|file| (text(&file["name"]), text(&file["sha256"])))
+        .filter(|(name, _)| name != "remap-archive.json")
+        .collect();
+    files.sort();
+    ensure!(files.len() > 5, "so few files: {files:?}");
+    Ok(files)
 }
 
 /// A container that runs on, and a copy of it beside it, with a cgroup of its own.
