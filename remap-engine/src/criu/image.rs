@@ -41,6 +41,12 @@ pub enum Magic {
     TcpStream = 0x5146_5506,
     /// `filelocks.img`.
     FileLocks = 0x5432_3616,
+    /// `pstree.img`.
+    Pstree = 0x5027_3030,
+    /// `ids-PID.img`.
+    Ids = 0x5443_2030,
+    /// `inventory.img`.
+    Inventory = 0x5831_3116,
 }
 
 /// The bytes that follow a message.
@@ -64,7 +70,10 @@ impl Magic {
             | Self::RegFiles
             | Self::UnixSockets
             | Self::RemapFpath
-            | Self::FileLocks => Extra::None,
+            | Self::FileLocks
+            | Self::Pstree
+            | Self::Ids
+            | Self::Inventory => Extra::None,
             Self::PipesData | Self::FifoData | Self::SkQueues => Extra::Sum(&[2]),
             Self::TcpStream => Extra::Sum(&[1, 3]),
             Self::GhostFile => Extra::Rest,

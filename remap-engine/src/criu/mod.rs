@@ -7,6 +7,7 @@ pub mod files;
 pub mod ghost;
 pub mod image;
 pub mod locks;
+pub(crate) mod namespaces;
 pub mod options;
 pub mod remap;
 pub mod rename;

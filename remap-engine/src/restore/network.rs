@@ -1,7 +1,7 @@
 //! Whether a container comes into a network of the kind that it was saved in.
 //!
-//! CRIU restores a network namespace if the images have one, and else stays in its own, which is the
-//! host's (`root_ns_mask`, `restore_task_with_children`). It does not look at what the bundle asks for:
+//! CRIU restores a network namespace if the tasks had one of their own, and else stays in its own, which is
+//! the host's (`root_ns_mask`, `restore_task_with_children`). It does not look at what the bundle asks for:
 //! runc gives it the bundle's namespace only under the name by which the images ask for it.
 
 use std::io;
@@ -9,6 +9,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use crate::bundle::Bundle;
+use crate::criu::namespaces::had_own_network;
 use crate::network_namespace::NetworkNamespace;
 use crate::phase::BoxError;
 
@@ -43,7 +44,10 @@ pub(super) enum NetworkError {
 /// # Errors
 /// See [`NetworkError`]; or the bundle cannot be read.
 pub(super) fn check(bundle: &Bundle, image_dir: &Path) -> Result<(), BoxError> {
-    let was_own = has_network(image_dir)?;
+    // Of images that are damaged CRIU says what is wrong with them.
+    let Ok(Some(was_own)) = had_own_network(image_dir) else {
+        return Ok(());
+    };
     let is_own = match NetworkNamespace::of(&bundle.config()?) {
         NetworkNamespace::New => true,
         NetworkNamespace::At(path) => inode(&path)? != inode(Path::new(OWN))?,
@@ -53,27 +57,6 @@ pub(super) fn check(bundle: &Bundle, image_dir: &Path) -> Result<(), BoxError> {
         (false, true) => Err(NetworkError::OffHosts.into()),
         (true, true) | (false, false) => Ok(()),
     }
-}
-
-/// Whether the images have a network namespace, be it empty or named only (`dump_net_ns`).
-fn has_network(image_dir: &Path) -> Result<bool, NetworkError> {
-    let look = || -> io::Result<bool> {
-        for entry in std::fs::read_dir(image_dir)? {
-            let name = entry?.file_name();
-            let number = name.to_str().and_then(|name| {
-                let name = name.strip_prefix("netns-")?;
-                name.strip_suffix(".img")
-            });
-            if number.is_some() {
-                return Ok(true);
-            }
-        }
-        Ok(false)
-    };
-    look().map_err(|source| NetworkError::Look {
-        path: image_dir.to_owned(),
-        source,
-    })
 }
 
 fn inode(namespace: &Path) -> Result<(u64, u64), NetworkError> {
@@ -89,6 +72,7 @@ fn inode(namespace: &Path) -> Result<(u64, u64), NetworkError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::criu::namespaces::fake;
 
     #[test]
     fn the_kind_of_network_stays() {
@@ -110,12 +94,12 @@ mod tests {
         let pods = r#"{"type":"network","path":"/proc/self/ns/mnt"}"#;
         let new = r#"{"type":"network"}"#;
         let gone = r#"{"type":"network","path":"/no/such"}"#;
-        std::fs::write(images.join("netns-x"), "").unwrap();
+        fake(&images, false);
         assert!(outcome("").is_ok() && outcome(hosts).is_ok());
         for own in [pods, new] {
             assert!(matches!(outcome(own), Err(NetworkError::OffHosts)), "{own}");
         }
-        std::fs::write(images.join("netns-10.img"), "").unwrap();
+        fake(&images, true);
         assert!(outcome(pods).is_ok() && outcome(new).is_ok());
         for host in ["", hosts] {
             assert!(matches!(outcome(host), Err(NetworkError::OntoHosts)));

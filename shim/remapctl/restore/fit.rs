@@ -3,7 +3,6 @@
 use std::path::Path;
 
 use anyhow::Result;
-use containerd_client::types::Descriptor;
 use remap_engine::archive::{Archive, Container};
 use remap_engine::manifest::{Cpu, Manifest};
 use serde_json::Value;
@@ -91,38 +90,45 @@ async fn parent(
     containerd: &Containerd,
     container: &Container,
 ) -> Result<Result<Option<String>, String>> {
-    let (Some(parent), Some(snapshotter)) = (&container.snapshot_parent, &container.snapshotter)
-    else {
+    let Some(snapshotter) = &container.snapshotter else {
         return Ok(missing_root(&container.spec).map_or(Ok(None), Err));
     };
-    if parent.is_empty() || containerd.snapshot(snapshotter, parent).await?.is_some() {
-        return Ok(Ok(Some(parent.clone())));
+    let known = container.snapshot_parent.as_deref();
+    if let Some(parent) = known
+        && (parent.is_empty() || containerd.snapshot(snapshotter, parent).await?.is_some())
+    {
+        return Ok(Ok(Some(parent.to_owned())));
     }
     let Some(image) = &container.image else {
         return Ok(Err(format!(
-            "the snapshot {parent} of {snapshotter}, which the root file system was made on, is not here, and no image is known that has it"
+            "the snapshot {} of {snapshotter}, which the root file system was made on, is not here, and no image is known that has it",
+            known.unwrap_or("(unknown)")
         )));
     };
     let reference = &image.reference;
-    Ok(Err(match containerd.image(reference).await? {
-        None => format!("the image {reference} is not here; pull or import it"),
-        Some(target) if has_chain(containerd, &target, parent).await => {
-            format!(
-                "the image {reference} is not unpacked for {snapshotter}; unpack it: ctr image unpack --snapshotter {snapshotter} {reference}"
-            )
-        }
-        Some(target) => format!(
+    let Some(target) = containerd.image(reference).await? else {
+        return Ok(Err(format!(
+            "the image {reference} is not here; pull or import it"
+        )));
+    };
+    let chain_id = containerd.configuration(&target).await?.chain_id;
+    let is_that = match known {
+        Some(parent) => parent == chain_id,
+        None => (image.digest.as_ref()).is_none_or(|digest| *digest == target.digest),
+    };
+    if !is_that {
+        return Ok(Err(format!(
             "the image {reference} is another one here ({}) than that of the checkpoint ({})",
             target.digest,
             image.digest.as_deref().unwrap_or("unknown")
-        ),
-    }))
-}
-
-/// Whether the image has just these layers.
-async fn has_chain(containerd: &Containerd, image: &Descriptor, chain_id: &str) -> bool {
-    let configuration = containerd.configuration(image).await;
-    configuration.is_ok_and(|configuration| configuration.chain_id == chain_id)
+        )));
+    }
+    Ok(match containerd.snapshot(snapshotter, &chain_id).await? {
+        Some(_) => Ok(Some(chain_id)),
+        None => Err(format!(
+            "the image {reference} is not unpacked for {snapshotter}; unpack it: ctr image unpack --snapshotter {snapshotter} {reference}"
+        )),
+    })
 }
 
 /// The root file system of a container that has no snapshot is a directory of the host.
