@@ -8,7 +8,7 @@ use containerd_shim_protos::{
         TaskCheckpointed, TaskCreate, TaskDelete, TaskExecAdded, TaskExecStarted, TaskExit, TaskIO,
         TaskOOM, TaskPaused, TaskResumed, TaskStart,
     },
-    protobuf::{MessageField, MessageFull, well_known_types::any::Any},
+    protobuf::{Message, MessageField, well_known_types::any::Any},
     topics,
 };
 
@@ -35,12 +35,14 @@ impl Event {
     }
 }
 
-fn event<M: MessageFull>(topic: &'static str, message: &M) -> Event {
+/// `name` is that of the message without its package. (The message knows it, too, but to be asked it
+/// builds descriptions of all messages, which stay in memory: half a megabyte.)
+fn event(topic: &'static str, name: &str, message: &impl Message) -> Event {
     Event {
         topic,
         message: Any {
-            // typeurl, as containerd uses it, wants the bare name.
-            type_url: M::descriptor().full_name().to_owned(),
+            // typeurl, as containerd uses it, wants nothing before the package.
+            type_url: format!("containerd.events.{name}"),
             // Encoding fails for unset required fields only, and proto3 has none.
             value: message.write_to_bytes().unwrap_or_default(),
             ..Any::default()
@@ -66,7 +68,7 @@ pub(crate) fn created(request: &CreateTaskRequest, pid: u32) -> Event {
         pid,
         ..TaskCreate::default()
     };
-    event(topics::TASK_CREATE_EVENT_TOPIC, &message)
+    event(topics::TASK_CREATE_EVENT_TOPIC, "TaskCreate", &message)
 }
 
 /// Its program was started, or it was restored.
@@ -76,7 +78,7 @@ pub(crate) fn started(id: &str, pid: u32) -> Event {
         pid,
         ..TaskStart::default()
     };
-    event(topics::TASK_START_EVENT_TOPIC, &message)
+    event(topics::TASK_START_EVENT_TOPIC, "TaskStart", &message)
 }
 
 /// A process ended. The id of an init's exit is the container's.
@@ -89,7 +91,7 @@ pub(crate) fn exited(id: &str, exec_id: &str, pid: u32, exit: Exit) -> Event {
         exited_at: MessageField::some(exit.at.into()),
         ..TaskExit::default()
     };
-    event(topics::TASK_EXIT_EVENT_TOPIC, &message)
+    event(topics::TASK_EXIT_EVENT_TOPIC, "TaskExit", &message)
 }
 
 /// A container was deleted, which has ended unless it never ran.
@@ -101,7 +103,7 @@ pub(crate) fn deleted(id: &str, pid: u32, exit: Option<Exit>) -> Event {
         exited_at: MessageField::from_option(exit.map(|exit| exit.at.into())),
         ..TaskDelete::default()
     };
-    event(topics::TASK_DELETE_EVENT_TOPIC, &message)
+    event(topics::TASK_DELETE_EVENT_TOPIC, "TaskDelete", &message)
 }
 
 /// An exec was announced.
@@ -111,7 +113,11 @@ pub(crate) fn exec_added(id: &str, exec_id: &str) -> Event {
         exec_id: exec_id.to_owned(),
         ..TaskExecAdded::default()
     };
-    event(topics::TASK_EXEC_ADDED_EVENT_TOPIC, &message)
+    event(
+        topics::TASK_EXEC_ADDED_EVENT_TOPIC,
+        "TaskExecAdded",
+        &message,
+    )
 }
 
 /// An exec runs.
@@ -122,7 +128,11 @@ pub(crate) fn exec_started(id: &str, exec_id: &str, pid: u32) -> Event {
         pid,
         ..TaskExecStarted::default()
     };
-    event(topics::TASK_EXEC_STARTED_EVENT_TOPIC, &message)
+    event(
+        topics::TASK_EXEC_STARTED_EVENT_TOPIC,
+        "TaskExecStarted",
+        &message,
+    )
 }
 
 /// A container is frozen.
@@ -131,7 +141,7 @@ pub(crate) fn paused(id: &str) -> Event {
         container_id: id.to_owned(),
         ..TaskPaused::default()
     };
-    event(topics::TASK_PAUSED_EVENT_TOPIC, &message)
+    event(topics::TASK_PAUSED_EVENT_TOPIC, "TaskPaused", &message)
 }
 
 /// A container goes on.
@@ -140,7 +150,7 @@ pub(crate) fn resumed(id: &str) -> Event {
         container_id: id.to_owned(),
         ..TaskResumed::default()
     };
-    event(topics::TASK_RESUMED_EVENT_TOPIC, &message)
+    event(topics::TASK_RESUMED_EVENT_TOPIC, "TaskResumed", &message)
 }
 
 /// The kernel has killed in a container for lack of memory.
@@ -149,7 +159,7 @@ pub(crate) fn out_of_memory(id: &str) -> Event {
         container_id: id.to_owned(),
         ..TaskOOM::default()
     };
-    event(topics::TASK_OOM_EVENT_TOPIC, &message)
+    event(topics::TASK_OOM_EVENT_TOPIC, "TaskOOM", &message)
 }
 
 /// A container was checkpointed to `path`.
@@ -159,14 +169,39 @@ pub(crate) fn checkpointed(id: &str, path: &str) -> Event {
         checkpoint: path.to_owned(),
         ..TaskCheckpointed::default()
     };
-    event(topics::TASK_CHECKPOINTED_EVENT_TOPIC, &message)
+    event(
+        topics::TASK_CHECKPOINTED_EVENT_TOPIC,
+        "TaskCheckpointed",
+        &message,
+    )
 }
 
 #[cfg(test)]
 mod tests {
-    use containerd_shim_protos::protobuf::Message;
+    use containerd_shim_protos::protobuf::MessageFull;
 
     use super::*;
+
+    #[test]
+    fn each_event_has_the_name_of_its_message() {
+        fn is<M: MessageFull>(event: &Event) {
+            assert_eq!(event.message.type_url, M::descriptor().full_name());
+        }
+        let exit = Exit {
+            status: 0,
+            at: SystemTime::UNIX_EPOCH,
+        };
+        is::<TaskCreate>(&created(&CreateTaskRequest::default(), 1));
+        is::<TaskStart>(&started("c1", 1));
+        is::<TaskExit>(&exited("c1", "", 1, exit));
+        is::<TaskDelete>(&deleted("c1", 1, None));
+        is::<TaskExecAdded>(&exec_added("c1", "e1"));
+        is::<TaskExecStarted>(&exec_started("c1", "e1", 1));
+        is::<TaskPaused>(&paused("c1"));
+        is::<TaskResumed>(&resumed("c1"));
+        is::<TaskOOM>(&out_of_memory("c1"));
+        is::<TaskCheckpointed>(&checkpointed("c1", "/images"));
+    }
 
     #[test]
     fn exits_are_named_as_containerd_expects() {

@@ -129,7 +129,13 @@ impl Courier {
         match client.forward(context, &self.request(event)).await {
             Ok(_) => true,
             Err(ttrpc::Error::RpcStatus(status)) if !is_temporary(&status) => {
-                tracing::warn!(topic = event.topic, ?status, "containerd refused an event");
+                let (code, message) = (status.code(), status.message());
+                tracing::warn!(
+                    topic = event.topic,
+                    ?code,
+                    message,
+                    "containerd refused an event"
+                );
                 true
             }
             Err(error) => {
