@@ -21,6 +21,7 @@ mod info;
 mod io;
 mod launch;
 mod log;
+mod memory;
 mod metrics;
 mod mounts;
 mod oom;

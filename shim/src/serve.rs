@@ -21,7 +21,7 @@ use containerd_shim_protos::{
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::{
-    args::Flags, bootstrap, control, decodable::decodable, log, publisher::Publisher,
+    args::Flags, bootstrap, control, decodable::decodable, log, memory, publisher::Publisher,
     reaper::Reaper, shim::Shim, socket, task::TaskService,
 };
 
@@ -39,6 +39,7 @@ pub(crate) fn serve(flags: &Flags) -> Result<()> {
         .local_addr()
         .ok()
         .and_then(|address| address.as_pathname().map(Path::to_owned));
+    memory::keep_little();
     // The working directory is the bundle of the first container.
     log::to_fifo(Path::new("log"), flags.debug);
     // Orphans of every container become this process's children.
