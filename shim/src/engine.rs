@@ -34,7 +34,7 @@ use crate::{
     launch::{LaunchError, Launched},
     metrics::{self, Operation},
     own_cgroup,
-    runc::{self, Call, CheckpointArgs, CriuFlags, Kind, RestoreArgs, RuncStatus},
+    runc::{self, Call, CheckpointArgs, CriuFlags, Kind, Program, RestoreArgs, RuncStatus},
     shim::Shim,
     status::Status,
     task::create,
@@ -72,7 +72,11 @@ pub(crate) async fn dump(
         source,
     };
     let before_all = |error| failed(Phase::Prepare.failed(error));
-    args.kind = kind(container, &args.criu).await.map_err(before_all)?;
+    // Both at a time: the client may have the container paused.
+    let program = program(container, &args.criu);
+    let (program, criu) = tokio::join!(program, versions::criu(&shim.reaper));
+    let program = program.map_err(before_all)?;
+    args.kind = program.kind;
     if args.kind.needs_environment() {
         let wishes = wishes(container, &args.criu).map_err(before_all)?;
         args.criu = flags_of(&wishes);
@@ -85,7 +89,7 @@ pub(crate) async fn dump(
         exit: !args.leave_running,
         facts: Facts {
             options: options_of(&args.criu),
-            versions: versions::all(shim, container).await,
+            versions: versions::all(Some(&program), criu),
         },
         script: own_executable(),
     };
@@ -107,10 +111,10 @@ pub(crate) async fn dump(
 ///
 /// # Errors
 /// It cannot, or does not say which it is.
-async fn kind(container: &Container, flags: &CriuFlags) -> Result<Kind, BoxError> {
-    let kind = container.runc.kind().await?;
-    container.runc.check(kind, flags)?;
-    Ok(kind)
+async fn program(container: &Container, flags: &CriuFlags) -> Result<Program, BoxError> {
+    let program = container.runc.program().await?;
+    container.runc.check(program.kind, flags)?;
+    Ok(program)
 }
 
 /// What CRIU is to handle at a dump, whoever says so: where the configuration counts less than what
@@ -139,8 +143,8 @@ pub(crate) async fn bring_back(
         log: logs.keep(),
         source,
     };
-    let kind = kind(container, &CriuFlags::default()).await;
-    let kind = kind.map_err(|error| failed(Phase::Fit.failed(error)))?;
+    let program = program(container, &CriuFlags::default()).await;
+    let Program { kind, .. } = program.map_err(|error| failed(Phase::Fit.failed(error)))?;
     let config = container.bundle.config();
     let config = config.map_err(|error| failed(Phase::Fit.failed(error)))?;
     let by_systemd = container.options.systemd_cgroup;

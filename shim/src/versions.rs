@@ -11,40 +11,39 @@ use std::{
 
 use rustix::fs::{MemfdFlags, memfd_create};
 
-use crate::{container::Container, reaper::Reaper, runc, shim::Shim};
+use crate::{reaper::Reaper, runc::Program};
 
-/// This shim, the kernel, the runtime and CRIU, by name. What cannot be told is left out. Programs
-/// are asked once in the life of a shim, if they answer.
-pub(crate) async fn all(shim: &Shim, container: &Container) -> BTreeMap<String, String> {
-    static VERSIONS: OnceLock<BTreeMap<String, String>> = OnceLock::new();
-    if let Some(known) = VERSIONS.get() {
-        return known.clone();
-    }
-    let own = (
-        "containerd-shim-remap-v2",
-        Some(env!("CARGO_PKG_VERSION").to_owned()),
-    );
+/// This shim, the kernel, the runtime and CRIU, by name. What cannot be told is left out.
+pub(crate) fn all(runtime: Option<&Program>, criu: Option<String>) -> BTreeMap<String, String> {
     let kernel = nix::sys::utsname::uname().ok();
-    let kernel = kernel.map(|name| name.release().to_string_lossy().into_owned());
-    let runtime = ask(&shim.reaper, &runc::binary(&container.options)).await;
-    // runc looks for it in PATH, too.
-    let criu = ask(&shim.reaper, OsStr::new("criu")).await;
     let found = [
-        own,
-        ("kernel", kernel),
-        ("runtime", runtime),
+        (
+            "containerd-shim-remap-v2",
+            Some(env!("CARGO_PKG_VERSION").to_owned()),
+        ),
+        (
+            "kernel",
+            kernel.map(|name| name.release().to_string_lossy().into_owned()),
+        ),
+        ("runtime", runtime.map(|program| program.version.clone())),
         ("criu", criu),
     ];
-    let count = found.len();
-    let versions: BTreeMap<_, _> = found
-        .into_iter()
+    let found = found.into_iter();
+    found
         .filter_map(|(name, version)| Some((name.to_owned(), version?)))
-        .collect();
-    if versions.len() < count {
-        // One that was killed, or is not there yet, is asked again.
-        return versions;
+        .collect()
+}
+
+/// That of the CRIU which runc finds, in `PATH` too. It is asked once in the life of a shim, if it
+/// answers.
+pub(crate) async fn criu(reaper: &Reaper) -> Option<String> {
+    static VERSION: OnceLock<String> = OnceLock::new();
+    if let Some(known) = VERSION.get() {
+        return Some(known.clone());
     }
-    VERSIONS.get_or_init(|| versions).clone()
+    // One that was killed, or is not there yet, is asked again.
+    let version = ask(reaper, OsStr::new("criu")).await?;
+    Some(VERSION.get_or_init(|| version).clone())
 }
 
 /// The first line that `program --version` prints.

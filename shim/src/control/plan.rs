@@ -8,8 +8,8 @@ use remap_control::{
 };
 use remap_engine::{
     manifest::DumpOptions,
-    phase::PhaseError,
-    plan::RemapPlan,
+    phase::{PhaseError, report},
+    plan::{Refusal, RemapPlan},
     preview::{Preview, Tasks},
 };
 use tracing::Span;
@@ -20,7 +20,7 @@ use crate::{
     engine::blocking,
     error::TaskError,
     freezer,
-    runc::RuncStatus,
+    runc::{CriuFlags, KindError, Program, Runc, RuncError, RuncStatus},
     shim::Shim,
     status::{Op, Permit, Status},
     versions,
@@ -33,7 +33,9 @@ use crate::{
 /// [`TaskError`]; the container is as before, or the error says that it is paused.
 pub(super) async fn plan(shim: Arc<Shim>, request: PlanRequest) -> Result<Vec<u8>, TaskError> {
     let container = shim.container(&request.id)?;
-    let versions = versions::all(&shim, &container).await;
+    let (program, criu) = tokio::join!(container.runc.program(), versions::criu(&shim.reaper));
+    let versions = versions::all(program.as_ref().ok(), criu);
+    let unable = unable(&container.runc, program);
     let permit = container
         .begin(Op::Plan {
             freeze: request.freeze,
@@ -65,7 +67,8 @@ pub(super) async fn plan(shim: Arc<Shim>, request: PlanRequest) -> Result<Vec<u8
     }?;
     // The rest can take its time.
     let forecast = blocking(look.span, move || preview.judge(plan));
-    let forecast = forecast.await.map_err(failed)?;
+    let mut forecast = forecast.await.map_err(failed)?;
+    forecast.refusals.extend(unable);
     let verdict = if forecast.refusals.is_empty() {
         Verdict::Works
     } else {
@@ -86,6 +89,20 @@ pub(super) async fn plan(shim: Arc<Shim>, request: PlanRequest) -> Result<Vec<u8
         abridged: false,
         forecast,
     })
+}
+
+/// What the runtime's program cannot do, and a checkpoint needs.
+fn unable(runc: &Runc, program: Result<Program, RuncError>) -> Option<Refusal> {
+    match program {
+        Ok(program) => {
+            let can = runc.check(program.kind, &CriuFlags::default());
+            can.err().map(|KindError(refusal)| refusal)
+        }
+        Err(error) => Some(Refusal {
+            what: format!("the runtime does not tell its version: {}", report(&error)),
+            remedy: "see that it can be run".into(),
+        }),
+    }
 }
 
 fn options_of(request: &PlanRequest) -> DumpOptions {

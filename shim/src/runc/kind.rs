@@ -1,8 +1,11 @@
 //! Which program the runtime is, where runc's command line is not enough to know.
 
-use std::{ffi::OsString, path::Path};
+use std::path::Path;
 
-use remap_engine::criu::config::{ExternalMount, is_one_word};
+use remap_engine::{
+    criu::config::{ExternalMount, is_one_word},
+    plan::Refusal,
+};
 use thiserror::Error;
 
 use super::{Call, CriuFlags, Runc, RuncError};
@@ -33,30 +36,10 @@ pub(crate) enum Kind {
     },
 }
 
-/// What a runtime cannot do.
+/// What a runtime cannot do, and the remedy.
 #[derive(Debug, Error)]
-pub(crate) enum KindError {
-    /// It knows nothing of CRIU.
-    #[error(
-        "{binary:?} was built without CRIU (its --version does not show +CRIU), so it cannot \
-         checkpoint or restore; install a crun with CRIU, or create the container with runc"
-    )]
-    WithoutCriu {
-        /// The program.
-        binary: OsString,
-    },
-    /// It has no such option.
-    #[error(
-        "{binary:?} is a crun, which cannot leave out namespaces ({namespaces}); ask for no \
-         empty namespaces, or create the container with runc"
-    )]
-    EmptyNamespaces {
-        /// The program.
-        binary: OsString,
-        /// What was asked for.
-        namespaces: String,
-    },
-}
+#[error("{0}")]
+pub(crate) struct KindError(pub(crate) Refusal);
 
 impl Kind {
     /// Understands what `--version` prints.
@@ -93,14 +76,32 @@ impl Kind {
     }
 }
 
+/// What a program says of itself.
+#[derive(Clone, Debug)]
+pub(crate) struct Program {
+    /// Which one it is.
+    pub(crate) kind: Kind,
+    /// The first line that `--version` prints.
+    pub(crate) version: String,
+}
+
+impl Program {
+    fn of(text: &str) -> Self {
+        Self {
+            kind: Kind::of(text),
+            version: text.lines().next().unwrap_or_default().to_owned(),
+        }
+    }
+}
+
 impl Runc {
     /// Which program it is.
     ///
     /// # Errors
     /// [`RuncError`]; it does not even say its version.
-    pub(crate) async fn kind(&self) -> Result<Kind, RuncError> {
+    pub(crate) async fn program(&self) -> Result<Program, RuncError> {
         let output = self.run(&Call::Version).await?;
-        Ok(Kind::of(&String::from_utf8_lossy(&output)))
+        Ok(Program::of(&String::from_utf8_lossy(&output)))
     }
 
     /// What a restore has to know of the mounts that the program itself has made to mask
@@ -122,15 +123,28 @@ impl Runc {
     /// # Errors
     /// [`KindError`].
     pub(crate) fn check(&self, kind: Kind, flags: &CriuFlags) -> Result<(), KindError> {
-        let binary = || self.binary.clone();
+        let binary = &self.binary;
+        let refused = |what, remedy: &str| {
+            Err(KindError(Refusal {
+                what,
+                remedy: remedy.into(),
+            }))
+        };
         match kind {
-            Kind::Crun { criu: false, .. } => Err(KindError::WithoutCriu { binary: binary() }),
-            Kind::Crun { .. } if !flags.empty_namespaces.is_empty() => {
-                Err(KindError::EmptyNamespaces {
-                    binary: binary(),
-                    namespaces: flags.empty_namespaces.join(", "),
-                })
-            }
+            Kind::Crun { criu: false, .. } => refused(
+                format!(
+                    "{binary:?} was built without CRIU (its --version does not show +CRIU), so it \
+                     cannot checkpoint or restore"
+                ),
+                "install a crun with CRIU, or create the container with runc",
+            ),
+            Kind::Crun { .. } if !flags.empty_namespaces.is_empty() => refused(
+                format!(
+                    "{binary:?} is a crun, which cannot leave out namespaces ({})",
+                    flags.empty_namespaces.join(", ")
+                ),
+                "ask for no empty namespaces, or create the container with runc",
+            ),
             _ => Ok(()),
         }
     }
@@ -144,6 +158,9 @@ mod tests {
     fn versions_of_either_program() {
         assert_eq!(Kind::of("runc version 1.3.6+ds1\ncommit: x\n"), Kind::Runc);
         assert_eq!(Kind::of(""), Kind::Runc);
+        let program = Program::of("crun version 1.21\ncommit: x\n+CRIU\n");
+        assert!(program.kind.is_crun());
+        assert_eq!(program.version, "crun version 1.21");
         let crun = |version: &str, features: &str| {
             Kind::of(&format!(
                 "crun version {version}\ncommit: 1\nspec: 1.0.0\n+SYSTEMD {features} +YAJL\n"

@@ -37,7 +37,7 @@ pub(crate) use self::{
     command::{Call, CheckpointArgs, CreateArgs, CriuFlags, ExecArgs, RestoreArgs},
     error::RuncError,
     invocation::{Captured, Invocation},
-    kind::Kind,
+    kind::{Kind, KindError, Program},
     output::RuncStatus,
 };
 use crate::{

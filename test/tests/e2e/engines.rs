@@ -32,6 +32,10 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
         with_crun(context, without_library)
     })
     .runtimes(DROP_IN),
+    Scenario::new("engines::crun_without_criu", |context| {
+        with_crun(context, without_criu)
+    })
+    .runtimes(DROP_IN),
     Scenario::new("engines::crun_moves_stock", |context| {
         with_crun(context, is_lost)
     })
@@ -228,5 +232,35 @@ fn without_library(context: &Context, binary: &str) -> Result<()> {
     workload.expect_same(&ctr, &before)?;
     shm.expect_names(&names)?;
     shm.expect_no_leftovers()?;
+    ctr.remove(ID)
+}
+
+/// A crun that was built without CRIU: the plan says so (what it says is held against what comes of the
+/// checkpoint), and nothing is touched.
+fn without_criu(context: &Context, binary: &str) -> Result<()> {
+    const WITHOUT: &str = "/srv/crun-without-criu";
+    let (ctr, host) = (context.ctr(), context.a());
+    let script = format!(
+        "#!/bin/sh\ncase \"$*\" in\n*--version*) {binary} --version | sed 's/+CRIU/-CRIU/' ;;\n\
+         *) exec {binary} \"$@\" ;;\nesac\n"
+    );
+    host.write_file(WITHOUT, script)?;
+    host.shell(&format!("chmod 755 {WITHOUT}"))?;
+    by(ctr.run(context.runtime(), BUSYBOX_IMAGE, ID), WITHOUT)
+        .shell("while :; do sleep 0.2; done")
+        .start()?;
+    let reason = "was built without CRIU";
+    let plan = host
+        .command("remapctl")
+        .args(["plan", "--json", ID])
+        .run()?;
+    ensure!(
+        plan.exit_code() == 1 && plan.text().contains(reason),
+        "{plan:?}"
+    );
+    let refused = ctr.checkpoint(ID, "remap.test/refused:1").err();
+    let error = format!("{:#}", refused.context("it was checkpointed")?);
+    ensure!(error.contains(reason), "{error}");
+    ctr.wait_for(ID, &Status::Running, LIMIT)?;
     ctr.remove(ID)
 }
