@@ -263,7 +263,7 @@ fn user_and_env(run: &mut Run) -> Result<()> {
     run.running("sleep 600")?;
     let streams = run.streams("e")?;
     let request = spec(run, |spec| {
-        spec["args"] = json!(["/bin/sh", "-c", "id -u; id -g; pwd; echo $WORD; id -G"]);
+        spec["args"] = json!(["/bin/sh", "-c", "id -u; id -g; pwd; export -p; id -G"]);
         spec["cwd"] = json!("/tmp");
         spec["env"] = json!(["PATH=/bin", "WORD=here"]);
         spec["user"] = json!({ "uid": 12, "gid": 34, "additionalGids": [56] });
