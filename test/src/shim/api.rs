@@ -69,11 +69,34 @@ impl Api {
     /// # Errors
     /// The shim's answer, if it is one; else that there is none.
     pub fn checkpoint(&self, images: &str, work: &str, exit: bool) -> Result<()> {
-        let options = CheckpointOptions {
-            exit,
+        self.checkpoint_with(
+            images,
+            CheckpointOptions {
+                exit,
+                work_path: work.to_owned(),
+                ..CheckpointOptions::default()
+            },
+        )
+    }
+
+    /// Takes a checkpoint of what was written since the one in `parent`, a directory as seen from
+    /// `images`.
+    ///
+    /// # Errors
+    /// The shim's answer, if it is one; else that there is none.
+    pub fn checkpoint_upon(&self, parent: &str, images: &str, work: &str) -> Result<()> {
+        // containerd's message has this field, and the one here does not yet.
+        const PARENT_PATH: u32 = 10;
+        let mut options = CheckpointOptions {
             work_path: work.to_owned(),
             ..CheckpointOptions::default()
         };
+        let fields = options.special_fields.mut_unknown_fields();
+        fields.add_length_delimited(PARENT_PATH, parent.as_bytes().to_vec());
+        self.checkpoint_with(images, options)
+    }
+
+    fn checkpoint_with(&self, images: &str, options: CheckpointOptions) -> Result<()> {
         let request = CheckpointTaskRequest {
             id: self.id.clone(),
             path: images.to_owned(),

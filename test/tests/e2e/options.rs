@@ -18,6 +18,7 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     Scenario::new("options::toml", |context| kept(context, toml)).runtimes(&[Runtime::Remap]),
     Scenario::new("options::uncommon", uncommon).runtimes(&[Runtime::Remap]),
     Scenario::new("options::image_path", image_path).runtimes(&[Runtime::Remap]),
+    Scenario::new("options::parent_path", parent_path).runtimes(&[Runtime::Remap]),
     Scenario::new("options::wrong", wrong).runtimes(&[Runtime::Remap]),
     Scenario::new("options::systemd", systemd),
 ];
@@ -165,25 +166,76 @@ fn image_path(context: &Context) -> Result<()> {
     let ctr = context.ctr();
     let dir = context.dir()?;
     let images = format!("{dir}/images");
-    let line = "i=0; while :; do i=$((i + 1)); echo $i >/count; sleep 0.05; done";
-    let run = || ctr.run(context.runtime(), BUSYBOX_IMAGE, ID);
-    let count = || -> Result<u64> {
-        let output = ctr.exec(ID, &["cat", "/count"])?;
-        Ok(output.text().trim().parse().unwrap_or_default())
-    };
-    run().shell(line).start()?;
-    ensure!(
-        wait::until(LIMIT, || Ok(count()? > 20))?,
-        "it does not count"
-    );
+    start_counter(context)?;
     Api::connect(context.a(), ID)?.checkpoint(&images, &format!("{dir}/work"), false)?;
     ctr.remove(ID)?;
+    restore_counter(context, &images)?;
+    ctr.remove(ID)
+}
+
+/// A checkpoint of what was written since an earlier one, where the kernel tells (it does in the
+/// virtual machines); else CRIU says that it does not, the container goes on, and of the second
+/// checkpoint nothing stays.
+fn parent_path(context: &Context) -> Result<()> {
+    let (ctr, host) = (context.ctr(), context.a());
+    let dir = context.dir()?;
+    let [first, second, work] = ["first", "second", "work"].map(|name| format!("{dir}/{name}"));
+    start_counter(context)?;
+    let api = Api::connect(host, ID)?;
+    api.checkpoint(&first, &work, false)?;
+    let result = api.checkpoint_upon("../first", &second, &work);
+    let tracks = host
+        .command("criu")
+        .args(["check", "--feature", "mem_dirty_track"]);
+    if tracks.run()?.status.success() {
+        result?;
+        let pages = |images: &str| -> Result<u64> {
+            let line = format!("cat {images}/pages-*.img | wc -c");
+            Ok(host.shell(&line)?.text().trim().parse()?)
+        };
+        let (whole, since) = (pages(&first)?, pages(&second)?);
+        ensure!(since < whole, "{since} of {whole} bytes were written since");
+        ctr.remove(ID)?;
+        restore_counter(context, &second)?;
+    } else {
+        let error = result.err().context("it was checkpointed")?;
+        let error = format!("{error:#}");
+        ensure!(error.contains("CONFIG_MEM_SOFT_DIRTY"), "{error}");
+        let left = host.shell(&format!("ls -A {second} 2>/dev/null || :"))?;
+        ensure!(left.text().is_empty(), "{left:?}");
+        let before = count(&ctr)?;
+        let goes_on = || Ok(count(&ctr)? > before);
+        ensure!(wait::until(LIMIT, goes_on)?, "it does not count any more");
+    }
+    ctr.remove(ID)
+}
+
+/// Starts a container that counts, and waits until it has begun.
+fn start_counter(context: &Context) -> Result<()> {
+    let ctr = context.ctr();
+    let line = "i=0; while :; do i=$((i + 1)); echo $i >/count; sleep 0.05; done";
+    let run = ctr.run(context.runtime(), BUSYBOX_IMAGE, ID);
+    run.shell(line).start()?;
+    let counts = wait::until(LIMIT, || Ok(count(&ctr)? > 20))?;
+    ensure!(counts, "it does not count");
+    Ok(())
+}
+
+fn count(ctr: &Ctr) -> Result<u64> {
+    let output = ctr.exec(ID, &["cat", "/count"])?;
+    Ok(output.text().trim().parse().unwrap_or_default())
+}
+
+/// Restores it from a directory, and sees it go on.
+fn restore_counter(context: &Context, images: &str) -> Result<()> {
+    let ctr = context.ctr();
     let text = format!("CriuImagePath = \"{images}\"\n");
     // What is run is in the images.
-    run().flag(as_toml(&ctr, &text)?).shell("exit 1").start()?;
-    let goes_on = || Ok(count()? > 20);
+    let run = ctr.run(context.runtime(), BUSYBOX_IMAGE, ID);
+    run.flag(as_toml(&ctr, &text)?).shell("exit 1").start()?;
+    let goes_on = || Ok(count(&ctr)? > 20);
     ensure!(wait::until(LIMIT, goes_on)?, "it does not count on");
-    ctr.remove(ID)
+    Ok(())
 }
 
 /// Values that cannot be used are errors which name them, and nothing is left.

@@ -32,6 +32,7 @@ const SCENARIOS: &[&str] = &[
     "migration::demo::remap",
     "stock::demo::stock",
     "fidelity::locks_mapped::remap",
+    "options::parent_path::remap",
     "machine::systemd::remap",
     "machine::systemd_stock::stock",
     "machine::systemd_beside::remap",

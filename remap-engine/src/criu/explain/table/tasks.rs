@@ -131,6 +131,14 @@ pub(super) const FAILURES: &[Failure] = &[
         cause: "the code of a task that comes first in its memory is shared and cannot be written",
         remedy: "have the program keep its code in memory of its own (PHP: opcache.jit_buffer_size=0)",
     },
+    // check_options
+    Failure {
+        name: "memory_tracking",
+        says: "Tracking memory is not available",
+        about: About::Whole,
+        cause: "this kernel does not tell which memory was written since an earlier dump",
+        remedy: "ask for a whole checkpoint, without a parent, or use a kernel with CONFIG_MEM_SOFT_DIRTY",
+    },
     // cpu_validate_features (source)
     Failure {
         name: "cpu",
