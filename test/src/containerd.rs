@@ -127,6 +127,19 @@ impl<'h> Containerd<'h> {
         self.start(lookup, CRI_CONFIG, "debug")
     }
 
+    /// Starts one that keeps its state and the sockets of shims in these directories; the second is
+    /// known since containerd 2.3. It must not run, and is to be stopped by who has started it.
+    ///
+    /// # Errors
+    /// It does not answer in time.
+    pub fn start_elsewhere(&self, lookup: ShimLookup, state: &str, sockets: &str) -> Result<()> {
+        let more = format!(
+            "state = \"{state}\"\n\
+             [plugins.\"io.containerd.shim.v1.manager\"]\n  socket_dir = \"{sockets}\"\n"
+        );
+        self.start(lookup, &format!("{CONFIG}{more}"), "debug")
+    }
+
     /// Starts one that logs each event that it gets. It must not run, and is to be stopped by who
     /// has started it.
     ///

@@ -3,15 +3,20 @@
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
+use remap_test::ctr::Status;
 use remap_test::image::BUSYBOX_IMAGE;
-use remap_test::{Flavour, wait};
+use remap_test::{Containerd, Flavour, Runtime, wait};
 
 use crate::context::Context;
 use crate::scenario::Scenario;
 
 /// See [`crate::SCENARIOS`].
-pub(crate) const SCENARIOS: &[Scenario] =
-    &[Scenario::new("newest::logger", logger).flavours(&[Flavour::Forky23])];
+pub(crate) const SCENARIOS: &[Scenario] = &[
+    Scenario::new("newest::logger", logger).flavours(&[Flavour::Forky23]),
+    Scenario::new("newest::elsewhere", elsewhere)
+        .flavours(&[Flavour::Forky23])
+        .runtimes(&[Runtime::Remap, Runtime::DropIn]),
+];
 
 const LIMIT: Duration = Duration::from_secs(30);
 
@@ -57,4 +62,55 @@ fn logger(context: &Context) -> Result<()> {
         "{error:?}"
     );
     ctr.remove("mute")
+}
+
+/// A containerd that keeps its state, and the sockets of shims, in other directories than usual: a
+/// container lives, moves through a checkpoint, and ends, also with its shim.
+fn elsewhere(context: &Context) -> Result<()> {
+    const STATE: &str = "/run/state-elsewhere";
+    const SOCKETS: &str = "/run/sockets-elsewhere";
+    const ID: &str = "elsewhere";
+    const IMAGE: &str = "remap.test/elsewhere:1";
+    let host = context.a();
+    let ctr = context
+        .ctr()
+        .without_plan("the state is elsewhere, which remapctl is told below");
+    let names = |of: &str| -> Result<String> {
+        let names = host.shell(&format!("find {of} -mindepth 1 -printf '%f\\n' || :"))?;
+        Ok(names.text().into_owned())
+    };
+    let usual = names("/run/containerd/s")?;
+    let daemon = Containerd::of(host);
+    daemon.stop()?;
+    daemon.start_elsewhere(context.runtime().lookup(), STATE, SOCKETS)?;
+
+    ctr.run(context.runtime(), BUSYBOX_IMAGE, ID)
+        .shell("while :; do sleep 0.2; done")
+        .start()?;
+    ensure!(
+        !names(SOCKETS)?.is_empty(),
+        "the shim's socket is not there"
+    );
+    ensure!(ctr.exec(ID, &["true"])?.exit_code() == 0, "no exec");
+    let plan = ["plan", "--state", STATE, ID];
+    host.command("remapctl").args(plan).check()?;
+    ctr.checkpoint(ID, IMAGE)?;
+    ctr.remove(ID)?;
+    ctr.restore(ID, IMAGE)?;
+    let pid = ctr.wait_for(ID, &Status::Running, LIMIT)?.pid;
+    host.shell(&format!(
+        "kill -KILL $(awk '/^PPid:/ {{ print $2 }}' /proc/{pid}/status)"
+    ))?;
+    let tasks = format!("{STATE}/io.containerd.runtime.v2.task/default");
+    let left = || -> Result<String> { Ok(names(&tasks)? + &names(SOCKETS)?) };
+    let is_clear = wait::until(LIMIT, || Ok(left()?.is_empty()))?;
+    ensure!(is_clear, "{} stays", left()?);
+    ctr.remove(ID)?;
+    ctr.remove_image(IMAGE)?;
+    let now = names("/run/containerd/s")?;
+    ensure!(now == usual, "{usual:?} became {now:?}");
+    daemon.stop()?;
+    // What containerd has made itself.
+    host.shell(&format!("rmdir {SOCKETS} && rm -r {STATE}"))?;
+    Ok(())
 }
