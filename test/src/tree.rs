@@ -40,6 +40,9 @@ const PACKAGES: &[&str] = &[
 /// disk itself.
 const OF_MACHINE: &[&str] = &["linux-image-cloud-amd64", "systemd-sysv", "udev"];
 
+/// What a virtual machine is emulated with.
+const OF_QEMU: &[&str] = &["qemu-system-x86", "seabios"];
+
 /// Counted up when the way a tree is built changes in anything but its packages.
 const RECIPE: u32 = 1;
 
@@ -92,6 +95,20 @@ impl Tree {
             name: format!("{}-{software}", flavour.suite()),
             variant: "extract",
             packages: &software.packages(),
+        })
+    }
+
+    /// QEMU 10 and what it needs, unpacked and not set up: it takes a fifth less time than the one of
+    /// Debian 12, which this machine may be.
+    ///
+    /// # Errors
+    /// As for [`Self::prepare`].
+    pub(crate) fn of_qemu() -> Result<Self> {
+        Self::of(&Recipe {
+            flavour: Flavour::Trixie,
+            name: "qemu".to_owned(),
+            variant: "extract",
+            packages: OF_QEMU,
         })
     }
 

@@ -48,6 +48,8 @@ const SHOWN: usize = 3000;
 pub struct Vm {
     name: String,
     dir: PathBuf,
+    /// The pid of QEMU.
+    emulator: u32,
     keeper: Child,
     /// The machine lives as long as this is open.
     lifeline: Option<ChildStdin>,
@@ -63,11 +65,13 @@ impl Vm {
     /// A program is missing (the message says which package has it), a disk cannot be made, or the
     /// machine does not start; the message ends with what its kernel said. Nothing is left of it.
     pub fn start(tree: &Tree, name: &str, disks: &[&Path]) -> Result<Self> {
+        let emulator = Tree::of_qemu()?;
         let mut log = tempfile::tempfile().context("cannot make a temporary file")?;
         let mut keeper = Command::new("bash")
             .args(["-c", SCRIPT, "vm.sh"])
             .arg(cache::dir().join("machines"))
             .arg(name)
+            .arg(emulator.root())
             .arg(tree.root())
             .args(disks)
             .env("AGENT", AGENT)
@@ -80,11 +84,13 @@ impl Vm {
             .context("cannot run bash")?;
         let lifeline = keeper.stdin.take();
         let stdout = keeper.stdout.take().context("the script has no output")?;
-        let mut dir = String::new();
+        let mut said = String::new();
         BufReader::new(stdout)
-            .read_line(&mut dir)
+            .read_line(&mut said)
             .context("cannot read from the machine's script")?;
-        let dir = PathBuf::from(dir.trim_end());
+        // Nothing, if the script has failed: it says why, and no port is there.
+        let (emulator, dir) = said.trim_end().split_once(' ').unwrap_or_default();
+        let (emulator, dir) = (emulator.parse().unwrap_or_default(), PathBuf::from(dir));
 
         let open = || {
             let log = File::create(dir.join("output.log")).context("no log")?;
@@ -101,6 +107,7 @@ impl Vm {
             Ok(channel) => Ok(Self {
                 name: name.to_owned(),
                 dir,
+                emulator,
                 keeper,
                 lifeline,
                 channel,
@@ -111,6 +118,20 @@ impl Vm {
                 Err(anyhow!("machine {name} does not start: {said}"))
             }
         }
+    }
+
+    /// The processor time that the emulator has had, which on a busy machine says more than the clock.
+    ///
+    /// # Errors
+    /// It has ended.
+    pub fn processor_time(&self) -> Result<Duration> {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.emulator))?;
+        // proc_pid_stat(5): utime and stime are the fields 14 and 15; the second has a closing bracket.
+        let fields = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
+        let ticks = fields.split_whitespace().skip(11).take(2);
+        let ticks: u64 = ticks.map(str::parse::<u64>).sum::<Result<_, _>>()?;
+        // USER_HZ is 100 on x86.
+        Ok(Duration::from_millis(ticks * 10))
     }
 
     /// Runs a command in the machine as root, with these variables beside `PATH`, `HOME` and `LANG`,

@@ -1,11 +1,12 @@
 # Runs one virtual machine and clears away what it leaves.
 #
-#   bash vm.sh MACHINES NAME TREE [DISK...]
+#   bash vm.sh MACHINES NAME EMULATOR TREE [DISK...]
 #
 # makes a directory below MACHINES, and in it an image of a file system from TREE and from each DISK,
-# starts QEMU, prints the directory and waits for the end of its standard input: when whoever holds
-# the other end lets go of it, or dies in any way at all, the machine ends and the directory is
-# removed. The agent that takes orders in the machine is in the variable AGENT. The directory has:
+# starts the QEMU of the tree EMULATOR, prints its pid and the directory, and waits for the end of its
+# standard input: when whoever holds the other end lets go of it, or dies in any way at all, the machine
+# ends and the directory is removed. The agent that takes orders in the machine is in the variable AGENT.
+# The directory has:
 #   *.ext4        the disks
 #   port          the socket to the agent
 #   console.log   what the kernel and systemd say
@@ -20,12 +21,11 @@ die() {
     exit 1
 }
 
-command -v qemu-system-x86_64 >/dev/null || die "there is no QEMU: install qemu-system-x86"
 PATH=$PATH:/usr/sbin:/sbin
 command -v mke2fs >/dev/null && command -v debugfs >/dev/null || die "there is no mke2fs: install e2fsprogs"
 
-machines=$1 name=$2
-shift 2
+machines=$1 name=$2 emulator=$3
+shift 3
 mkdir -p "$machines"
 dir=$(mktemp -d "$machines/$name.XXXXXX")
 qemu=
@@ -61,8 +61,11 @@ args=(-accel tcg,tb-size=512 -cpu max,-la57 -M q35 -smp 1 -m $MEMORY_MIB
 for image in "${disks[@]}"; do
     args+=(-drive "file=$image,format=raw,if=virtio,cache=unsafe")
 done
-qemu-system-x86_64 "${args[@]}" </dev/null >&2 &
+# It has libraries of its own.
+"$emulator/usr/lib64/ld-linux-x86-64.so.2" --library-path "$emulator/usr/lib/x86_64-linux-gnu" \
+    "$emulator/usr/bin/qemu-system-x86_64" -L "$emulator/usr/share/qemu" -L "$emulator/usr/share/seabios" \
+    "${args[@]}" </dev/null >&2 &
 qemu=$!
-echo "$dir"
+echo "$qemu $dir"
 exec >&-
 read -r _ || true

@@ -72,42 +72,44 @@ impl<'s> Context<'s> {
 
     /// The image with Python and the workloads, on both hosts from now on.
     pub(crate) fn python(&self) -> Result<&'static str> {
-        const ARCHIVE: &str = "/srv/python.tar";
-        let workloads = workloads();
-        for ctr in [self.ctr(), self.ctr_on_b()] {
-            if !ctr.images()?.iter().any(|name| name == PYTHON_IMAGE) {
-                image::python(
-                    self.stage.tree.root(),
-                    &workloads,
-                    &ctr.host().path(ARCHIVE),
-                )?;
-                ctr.import_image(ARCHIVE)?;
-            }
-        }
+        self.import(PYTHON_IMAGE, "/srv/python.tar", |archive| {
+            image::python(self.stage.tree.root(), &workloads(), archive)
+        })?;
         Ok(PYTHON_IMAGE)
     }
 
     /// The image with `software`, Python and the workloads, on both hosts from now on. Debian's
     /// packages of it are fetched if this machine does not have them yet.
     pub(crate) fn software(&self, software: Software) -> Result<&'static str> {
-        const ARCHIVE: &str = "/srv/software.tar";
         let name = software.image();
+        self.import(name, "/srv/software.tar", |archive| {
+            let tree = Tree::of_software(self.flavour(), software)?;
+            image::software(tree.root(), software, &workloads(), archive)
+        })?;
+        Ok(name)
+    }
+
+    /// Has both hosts import the image `name` from their file `path`, which `build` writes once.
+    fn import(
+        &self,
+        name: &str,
+        path: &str,
+        build: impl Fn(&Path) -> Result<String>,
+    ) -> Result<()> {
         let mut built: Option<PathBuf> = None;
         for ctr in [self.ctr(), self.ctr_on_b()] {
             if ctr.images()?.iter().any(|known| known == name) {
                 continue;
             }
-            let archive = ctr.host().path(ARCHIVE);
-            if let Some(built) = &built {
-                std::fs::copy(built, &archive)?;
-            } else {
-                let tree = Tree::of_software(self.flavour(), software)?;
-                image::software(tree.root(), software, &workloads(), &archive)?;
+            let archive = ctr.host().path(path);
+            match &built {
+                Some(built) => drop(std::fs::copy(built, &archive)?),
+                None => drop(build(&archive)?),
             }
-            ctr.import_image(ARCHIVE)?;
+            ctr.import_image(path)?;
             built = Some(archive);
         }
-        Ok(name)
+        Ok(())
     }
 
     /// A new directory for the scenario's files, on both hosts.

@@ -21,7 +21,7 @@ const LIMIT: Duration = Duration::from_secs(30);
 const CHECKPOINT: &str = "remap.test/oom:1";
 
 /// Doubles a variable until it is killed.
-const HOG: &str = "x=0123456789abcdef; while :; do x=$x$x; done";
+pub(crate) const HOG: &str = "x=0123456789abcdef; while :; do x=$x$x; done";
 
 /// The topics of the events so far that name the container.
 fn topics(events: &Background, id: &str) -> Vec<String> {
@@ -37,7 +37,7 @@ fn topics(events: &Background, id: &str) -> Vec<String> {
 }
 
 /// Waits for as many events of that topic.
-fn expect(events: &Background, id: &str, topic: &str, count: usize) -> Result<()> {
+pub(crate) fn expect(events: &Background, id: &str, topic: &str, count: usize) -> Result<()> {
     let found = || {
         topics(events, id)
             .iter()
@@ -50,7 +50,7 @@ fn expect(events: &Background, id: &str, topic: &str, count: usize) -> Result<()
 }
 
 /// Follows the events of containerd; some time passes until it does.
-fn follow(ctr: &Ctr) -> Result<Background> {
+pub(crate) fn follow(ctr: &Ctr) -> Result<Background> {
     let events = ctr.command(["events"]).spawn()?;
     let begun = wait::until(LIMIT, || {
         ctr.command(["namespaces", "label", "default", "remap.test/probe=1"])

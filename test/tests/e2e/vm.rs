@@ -21,7 +21,7 @@ use self::report::Outcome;
 use crate::{scenario, skips};
 
 /// What is run there, without the flavour: what has to do with control groups, and what this project
-/// is for. About half a minute each.
+/// is for. About half a minute each, of the processor's time.
 const SCENARIOS: &[&str] = &[
     guest::COMMANDS,
     "oom::after_restore::remap",

@@ -8,6 +8,7 @@ use remap_test::{Containerd, Ctr, Host, Runtime, logs, shim, wait};
 
 use super::figures::{metrics, number};
 use crate::context::Context;
+use crate::oom;
 use crate::scenario::Scenario;
 use crate::shm::Shm;
 use crate::stage;
@@ -33,13 +34,16 @@ const CLONE_GROUP: &str = "/machine.slice/ctr-clone.scope";
 /// What runc is told (its docs/systemd.md).
 const CGROUP: &str = "machine.slice:ctr:shm";
 
+/// Not much more than the container needs.
+const MEMORY_LIMIT_BYTES: &str = "33554432";
+
 /// Holds a file open whose first name is gone, as glibc's sem_open(3) does.
 const LINKED: &str = "echo held >/dev/shm/first; exec 3<>/dev/shm/first; \
                       ln /dev/shm/first /dev/shm/second; rm /dev/shm/first; touch /ready; \
                       while :; do sleep 1; done";
 
 /// A container with an external tmpfs is paused, saved, and restored on an empty one, each time in a
-/// scope of systemd's, which goes with it.
+/// scope of systemd's, which goes with it; and a restored one that has no memory left is told of.
 fn moves(context: &Context) -> Result<()> {
     on_machine(context, |ctr| {
         let shm = Shm::mount(ctr.host(), ID)?;
@@ -61,6 +65,11 @@ fn moves(context: &Context) -> Result<()> {
         ctr.restore(ID, IMAGE)?;
         check(ctr).context("after the restore")?;
         shm.expect_no_leftovers()?;
+        let events = oom::follow(ctr)?;
+        let hog = ctr.exec(ID, &["sh", "-c", oom::HOG])?;
+        ensure!(hog.exit_code() != 0, "{hog:?}");
+        oom::expect(&events, ID, "/tasks/oom", 1)?;
+        events.kill()?;
         ctr.remove(ID)?;
         expect_no_unit(ctr)?;
         ctr.remove_image(IMAGE)
@@ -133,6 +142,9 @@ fn on_machine(context: &Context, scenario: impl FnOnce(&Ctr) -> Result<()>) -> R
         Err(error.context(format!("logs: {}; {complaints}", logs.display())))
     });
     ctr.remove_all()?;
+    if ctr.images()?.iter().any(|name| name == IMAGE) {
+        ctr.remove_image(IMAGE)?;
+    }
     Containerd::of(&host).stop()?;
     result
 }
@@ -141,7 +153,8 @@ fn start(context: &Context, ctr: &Ctr, shm: &Shm) -> Result<()> {
     let run = ctr
         .run(context.runtime(), BUSYBOX_IMAGE, ID)
         .bind(shm.path(), "/dev/shm")
-        .flag(["--cgroup", CGROUP]);
+        .flag(["--cgroup", CGROUP])
+        .flag(["--memory-limit", MEMORY_LIMIT_BYTES]);
     by_systemd(context, run).shell(LINKED).start()?;
     let ready = || Ok(ctr.exec(ID, &["test", "-e", "/ready"])?.exit_code() == 0);
     ensure!(wait::until(LIMIT, ready)?, "it does not get ready");

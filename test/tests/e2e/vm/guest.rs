@@ -92,6 +92,9 @@ pub(super) fn perform(flavour: Flavour, names: &[String]) -> Result<BTreeMap<Str
         LIMIT,
         &mut |text| voice.say(text),
     )?;
+    let took = (output.elapsed.as_secs(), vm.processor_time()?.as_secs());
+    let (seconds, of_processor) = took;
+    eprintln!("{flavour} machine: {seconds} s; with its start {of_processor} s of processor time");
     outcomes.extend(report::read(&output.text()));
     for name in names {
         outcomes.entry(name.clone()).or_insert_with(|| {
@@ -149,8 +152,7 @@ fn programs() -> Result<tempfile::TempDir> {
         (shim::TOOL, &tool),
         (FIDELITY, &fidelity::program()?),
     ] {
-        fs::copy(from, dir.path().join(name))
-            .with_context(|| format!("cannot copy {}", from.display()))?;
+        strip(from, &dir.path().join(name))?;
     }
     let sources = dir.path().join(SOURCES);
     fs::create_dir(&sources).context("cannot make a directory")?;
@@ -163,6 +165,21 @@ fn programs() -> Result<tempfile::TempDir> {
     let status = copy.context("cannot run cp")?;
     ensure!(status.success(), "cannot copy {}", workloads.display());
     Ok(dir)
+}
+
+/// Copies a program without what is only for debuggers, nine tenths of it, which the machine would have
+/// to copy again for each host.
+fn strip(from: &Path, to: &Path) -> Result<()> {
+    let strip = Command::new("strip").arg("-o").arg(to).arg(from).output();
+    let output =
+        strip.context("cannot run strip, which comes with a compiler: install binutils")?;
+    ensure!(
+        output.status.success(),
+        "strip cannot copy {}: {}",
+        from.display(),
+        String::from_utf8_lossy(&output.stderr)
+    );
+    Ok(())
 }
 
 /// Brings the logs of failures to this machine; returns their directory.
