@@ -41,8 +41,6 @@ pub struct Kind {
     pub is_ours: bool,
     /// All of the file is compressed.
     pub is_compressed: bool,
-    /// All of the file is encrypted.
-    pub is_encrypted: bool,
 }
 
 /// How an archive is made smaller.

@@ -95,7 +95,7 @@ impl Ground {
             rootfs_diff: Some(RootfsDiff {
                 media_type: "application/vnd.oci.image.layer.v1.tar".to_owned(),
                 digest: None,
-                content: Box::new(vec![0_u8; 1024]),
+                content: Box::new(changes()),
             }),
             base_image: None,
             name: None,
@@ -112,6 +112,16 @@ impl Ground {
         names.sort();
         names
     }
+}
+
+/// Changes of a root file system: something is gone.
+fn changes() -> Vec<u8> {
+    let mut tar = tar::Builder::new(Vec::new());
+    let mut header = tar::Header::new_gnu();
+    header.set_size(0);
+    tar.append_data(&mut header, "etc/.wh.gone", &[][..])
+        .unwrap();
+    tar.into_inner().unwrap()
 }
 
 fn go_on(_: u64) -> ControlFlow<()> {

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use super::error::ArchiveError;
 use super::partial::{partial_name, sync_parent};
 use crate::private;
+use crate::sys;
 
 /// Zeros are compared, and left out, in such units.
 const BLOCK: usize = 4096;
@@ -16,6 +17,10 @@ const ZEROS: [u8; BLOCK] = [0; BLOCK];
 
 /// So many zeros become a hole; a hole for fewer costs more than it saves.
 const HOLE: usize = 64 << 10;
+
+/// After so many bytes the kernel begins to send them to the disk, so that there is less to wait for in
+/// the end.
+const WRITEBACK: u64 = 8 << 20;
 
 /// A file (mode 0600) that has no name until it is complete, so that nothing stays of it when its
 /// process is killed. Where the file system has no such files, it has the name `.NAME.partial`.
@@ -25,6 +30,8 @@ const HOLE: usize = 64 << 10;
 pub(super) struct Unnamed {
     file: File,
     position: u64,
+    /// The kernel sends bytes to the disk up to there.
+    sent: u64,
     /// Where it is for now, if it has a name.
     partial: Option<PathBuf>,
     destination: PathBuf,
@@ -37,6 +44,7 @@ impl Unnamed {
         Ok(Self {
             file,
             position: 0,
+            sent: 0,
             partial,
             destination: destination.to_owned(),
         })
@@ -114,6 +122,11 @@ impl Write for Unnamed {
                 data
             };
             rest = rest.get(length..).unwrap_or_default();
+        }
+        let waiting = self.position.saturating_sub(self.sent);
+        if waiting >= WRITEBACK {
+            sys::start_writeback(&self.file, self.sent, waiting);
+            self.sent = self.position;
         }
         Ok(())
     }

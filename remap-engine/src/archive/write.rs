@@ -13,6 +13,7 @@ mod parts;
 mod podman;
 mod registry;
 mod tape;
+mod whiteouts;
 
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};

@@ -44,7 +44,6 @@ pub(super) fn open(path: &Path) -> Result<Archive, ArchiveError> {
             layout: Layout::Directory,
             is_ours: described.document.is_some(),
             is_compressed: false,
-            is_encrypted: false,
         },
         form: Form::Directory,
         entries: described.entries,

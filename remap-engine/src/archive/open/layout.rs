@@ -73,7 +73,6 @@ pub(super) fn open(path: &Path) -> Result<Archive, ArchiveError> {
             },
             is_ours: described.document.is_some(),
             is_compressed: false,
-            is_encrypted: false,
         },
         form: Form::Layout(Box::new(blobs)),
         entries: described.entries,

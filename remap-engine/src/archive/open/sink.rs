@@ -88,6 +88,11 @@ impl<'s, 'p> Sink<'s, 'p> {
         self.faults
     }
 
+    fn expects(&self, place: Where, name: &str) -> bool {
+        let expected = self.expected.get(&place);
+        expected.is_some_and(|files| files.contains_key(name))
+    }
+
     /// A file: its contents.
     pub(super) fn take(
         &mut self,
@@ -95,6 +100,11 @@ impl<'s, 'p> Sink<'s, 'p> {
         name: &str,
         from: &mut dyn Read,
     ) -> Result<(), Problem> {
+        // Podman's list of deleted files is ours to keep only if it is Podman's.
+        let place = match self.expects(place, name) {
+            false if self.expects(Where::Beside, name) => Where::Beside,
+            _ => place,
+        };
         let expected = self.expected.get(&place);
         let Some(entry) = expected.and_then(|files| files.get(name)) else {
             self.fault(name, "is not in the list of files");

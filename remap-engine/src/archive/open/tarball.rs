@@ -30,7 +30,6 @@ fn archive(path: &Path, described: Described) -> Archive {
             layout: Layout::Podman,
             is_ours: described.document.is_some(),
             is_compressed: false,
-            is_encrypted: false,
         },
         form: Form::Tarball,
         entries: described.entries,

@@ -10,7 +10,7 @@ use crate::archive::ROOTFS_DIFF_FILE;
 use crate::archive::container::{CONTAINER_FILE, Container};
 use crate::archive::document::{ARCHIVE_FILE, Document};
 use crate::archive::error::{ArchiveError, Fault, Faults};
-use crate::archive::foreign::STATS_DUMP;
+use crate::archive::foreign::{DELETED_FILES, STATS_DUMP};
 use crate::archive::layout::Layout;
 use crate::archive::source::{BaseImage, Source};
 use crate::manifest::{FileDigest, Manifest};
@@ -86,6 +86,14 @@ impl<'s> Parts<'s> {
         if matches!(layout, Layout::Podman | Layout::Registry) {
             let runtime = parts.versions.get("runtime").map(String::as_str);
             let mut beside = podman::beside(parts.container(layout)?, runtime)?;
+            let diff = parts
+                .files
+                .iter()
+                .find(|part| part.name == ROOTFS_DIFF_FILE);
+            let is_listed = parts.files.iter().any(|part| part.name == DELETED_FILES);
+            if let Some(diff) = diff.filter(|_| !is_listed) {
+                beside.extend(podman::deleted_files(diff)?);
+            }
             // checkpointctl looks for it there.
             let stats = parts.files.iter().find(|part| part.name == STATS_DUMP);
             beside.extend(stats.map(Part::again));

@@ -9,10 +9,13 @@ use time::format_description::well_known::Rfc3339;
 use super::part::{Content, Part};
 use super::parts::Parts;
 use super::tape::Tape;
+use super::whiteouts;
 use crate::archive::ROOTFS_DIFF_FILE;
 use crate::archive::container::Container;
 use crate::archive::error::ArchiveError;
-use crate::archive::foreign::{CONFIG_DUMP, DIRECTORY, SPEC_DUMP, STATUS_DUMP};
+use crate::archive::foreign::{
+    CONFIG_DUMP, DELETED_FILES, DIRECTORY, KEPT, SPEC_DUMP, STATUS_DUMP,
+};
 
 /// Writes all members: the small ones that say what it is first.
 pub(super) fn write(
@@ -26,6 +29,7 @@ pub(super) fn write(
     for part in &parts.files {
         let directory = match part.name.as_str() {
             ROOTFS_DIFF_FILE => "",
+            name if KEPT.contains(&name) => "",
             _ => DIRECTORY,
         };
         tape.file(directory, part)?;
@@ -50,6 +54,18 @@ pub(super) fn beside<'s>(
     };
     let parts = parts.map(part);
     parts.collect()
+}
+
+/// What the changes of the root file system delete, if they do; those of Podman's own checkpoints come
+/// with a list already, which is among the files then.
+pub(super) fn deleted_files<'s>(diff: &Part<'_>) -> Result<Option<Part<'s>>, ArchiveError> {
+    let paths = diff.content.open().and_then(whiteouts::list);
+    let paths = paths.map_err(ArchiveError::io("read", diff.content.path()))?;
+    if paths.is_empty() {
+        return Ok(None);
+    }
+    let text = json!(paths).to_string().into_bytes();
+    Part::new(DELETED_FILES, Content::Bytes(text)).map(Some)
 }
 
 /// Podman's `ContainerConfig`, as much of it as the others read, and as a restore by Podman needs: the
