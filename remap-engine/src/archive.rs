@@ -6,7 +6,7 @@
 //! ([`Container`], `remap-container.json`), the changes of its root file system (`rootfs-diff.tar`,
 //! an OCI layer), and a list of all of these with their digests ([`Document`], `remap-archive.json`).
 //! Each [`Layout`] holds just these files, in the form that some other program wants to have, so
-//! that any can be made of any: [`Archive::unpack`] gives the plain form back, and [`write`] takes it.
+//! that any can be made of any: [`Archive::unpack`] gives the plain form back, and [`write()`] takes it.
 //!
 //! Checkpoints that were made by others ([`open`] knows those of `ctr`, CRI, CRI-O and Podman) lack
 //! some of the documents.
