@@ -35,7 +35,7 @@ use serde::{Deserialize, Serialize};
 use crate::mountinfo::Device;
 use crate::process::{FileUse, Process, ProcessError, UseKind};
 
-pub use self::ground::{Ground, Plugins};
+pub use self::ground::{Ground, Plugins, kernel_answers_passcred};
 
 /// Something that CRIU may refuse to dump, and who holds it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -29,6 +29,12 @@ pub(crate) enum Command {
     Verify(Verify),
     Convert(Convert),
     Metrics(Metrics),
+    Doctor(crate::doctor::Doctor),
+    Install(crate::install::Install),
+    Uninstall(crate::install::Uninstall),
+    Prune(crate::prune::Prune),
+    Completions(crate::generate::Completions),
+    Man(crate::generate::Man),
 }
 
 /// Says what a checkpoint of a container would do, and what would forbid it.
@@ -265,6 +271,14 @@ mod tests {
             "remapctl metrics",
             "remapctl metrics a b",
             "remapctl metrics --freeze c",
+            "remapctl doctor x",
+            "remapctl doctor --schema --json",
+            "remapctl install --as thing",
+            "remapctl install --handler a.b",
+            "remapctl prune --yes --dry-run",
+            "remapctl prune --keep 1",
+            "remapctl prune --checkpoints /x",
+            "remapctl prune --checkpoints /x --older-than 3",
             "remapctl dance",
         ] {
             assert_eq!(parse(line).unwrap_err().exit_code(), 2, "{line}");

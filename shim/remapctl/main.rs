@@ -1,16 +1,21 @@
-//! `remapctl`: plans, takes, checks, keeps and restores checkpoints of containers.
+//! `remapctl`: plans, takes, checks, keeps and restores checkpoints of containers, and looks after a host.
 
 mod args;
 mod checkpoint;
 mod connect;
 mod containerd;
 mod convert;
+mod doctor;
+mod generate;
+mod host;
 mod inspect;
+mod install;
 mod interrupt;
 mod metrics;
 mod outcome;
 mod plan;
 mod progress;
+mod prune;
 mod reading;
 mod restore;
 mod scratch;
@@ -37,6 +42,12 @@ fn main() -> ExitCode {
         Command::Verify(args) => verify::run(&args),
         Command::Convert(args) => convert::run(&args),
         Command::Metrics(args) => metrics::run(&args),
+        Command::Doctor(args) => doctor::run(&args),
+        Command::Install(args) => install::install(&args),
+        Command::Uninstall(args) => install::uninstall(&args),
+        Command::Prune(args) => prune::run(&args),
+        Command::Completions(args) => generate::completions(&args),
+        Command::Man(args) => generate::man(&args),
     };
     result.unwrap_or_else(|error| {
         eprintln!("remapctl: {}", text::printable(&outcome::report(&error)));

@@ -95,7 +95,7 @@ fn has_others(dir: &Path) -> bool {
 
 /// Whether this kernel answers `SO_PASSCRED` on sockets that have no use for it. Since 6.16 it does
 /// not (`sk_may_scm_recv`), and CRIU before 4.2 takes that for a failure.
-pub(super) fn kernel_answers_passcred() -> bool {
+pub fn kernel_answers_passcred() -> bool {
     static ANSWERS: OnceLock<bool> = OnceLock::new();
     *ANSWERS.get_or_init(|| {
         let socket = rustix::net::socket(AddressFamily::INET, SocketType::DGRAM, None);
