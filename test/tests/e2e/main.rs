@@ -49,6 +49,7 @@ mod cri;
 mod criu_conf;
 mod crowded;
 mod cut_off;
+mod doctor;
 mod dump_failure;
 mod engines;
 mod exit;
@@ -56,12 +57,14 @@ mod exported;
 mod failing;
 mod fidelity;
 mod freeze;
+mod fresh;
 mod fuse;
 mod ghosts;
 mod host_end;
 mod hosts;
 mod in_use;
 mod injected;
+mod install;
 mod interrupted;
 mod leave_running;
 mod lifecycle;
@@ -85,6 +88,7 @@ mod plan;
 mod pod;
 mod policy;
 mod procfs;
+mod prune;
 mod refusal;
 mod same_host;
 mod scenario;
@@ -154,6 +158,9 @@ const SCENARIOS: &[&[Scenario]] = &[
     injected::SCENARIOS,
     failing::SCENARIOS,
     cut_off::SCENARIOS,
+    doctor::SCENARIOS,
+    install::SCENARIOS,
+    prune::SCENARIOS,
     user_conf::SCENARIOS,
     user_namespace::SCENARIOS,
     engines::SCENARIOS,

@@ -1,0 +1,426 @@
+//! `remapctl install` and `uninstall`, on a host where containers run.
+
+use anyhow::{Result, ensure};
+use remap_test::{Host, Runtime};
+
+use crate::context::Context;
+use crate::fresh::{BUILD, Fresh, PATH};
+use crate::scenario::Scenario;
+
+/// See [`crate::SCENARIOS`].
+pub(crate) const SCENARIOS: &[Scenario] = &[
+    Scenario::new("install::drop_in", drop_in).runtimes(REMAP),
+    Scenario::new("install::side_by_side", side_by_side).runtimes(REMAP),
+    Scenario::new("install::cri", cri).runtimes(REMAP),
+    Scenario::new("install::upgrade", upgrade).runtimes(REMAP),
+    Scenario::new("install::in_the_way", in_the_way).runtimes(REMAP),
+    Scenario::new("install::taken_back", taken_back).runtimes(REMAP),
+];
+
+/// They start hosts of their own.
+const REMAP: &[Runtime] = &[Runtime::Remap];
+
+const LINK: &str = "/usr/local/sbin/containerd-shim-runc-v2";
+const STOCK: &str = "/usr/bin/containerd-shim-runc-v2";
+const HOME: &str = "/usr/local/bin/containerd-shim-remap-v2";
+const KEPT: &str = "/var/lib/containerd-shim-remap/kept/containerd-shim-remap-v2";
+
+const CONFIG: &str = "/etc/containerd/config.toml";
+
+fn target(host: &Host, link: &str) -> Result<String> {
+    Ok(host
+        .command("readlink")
+        .arg(link)
+        .check()?
+        .text()
+        .into_owned())
+}
+
+/// In, out and all gone, with containers of either shim that run on through two restarts of containerd.
+fn drop_in(context: &Context) -> Result<()> {
+    let fresh = Fresh::start(context)?;
+    let host = &fresh.host;
+    let before = fresh.files()?;
+    fresh.run("stock-before", Runtime::DropIn)?;
+
+    // Shown, and not done.
+    let shown = [LINK, HOME, "--yes does it"];
+    fresh.expect("install", 1, &shown)?;
+    ensure!(
+        fresh.files()? == before,
+        "something was changed without a yes"
+    );
+    fresh.expect("install --yes", 0, &[LINK, "restart containerd"])?;
+    fresh.expect("install --yes", 0, &["as it should be", "it is installed"])?;
+    fresh.expect("doctor", 0, &["this project's"])?;
+    fresh.restart_containerd()?;
+    fresh.run("ours", Runtime::DropIn)?;
+    ensure!(fresh.noted_shim("ours")? == LINK, "it is another shim's");
+    fresh.expect_checkpoint("ours")?;
+
+    // containerd goes on with the name that it remembers, which is the stock shim's by now.
+    let parts = [
+        "1 container of this shim runs on",
+        "as long as containerd runs",
+    ];
+    fresh.expect("uninstall --yes", 0, &parts)?;
+    ensure!(
+        target(host, LINK)? == STOCK,
+        "the link leads to {}",
+        target(host, LINK)?
+    );
+    fresh.run("stock-meanwhile", Runtime::DropIn)?;
+    fresh.expect("uninstall --yes", 0, &["as long as containerd runs"])?;
+    fresh.expect_checkpoint("ours")?;
+
+    // A restarted one may have looked at once.
+    fresh.restart_containerd()?;
+    fresh.expect("uninstall --yes", 0, &["as long as containerd runs"])?;
+    fresh.run("stock-still", Runtime::DropIn)?;
+    fresh.stop_containerd()?;
+    fresh.expect("uninstall --yes", 0, &["it is uninstalled"])?;
+    fresh.expect("uninstall --yes", 0, &["nothing is installed"])?;
+    ensure!(
+        fresh.noted_shim("ours")? == KEPT,
+        "{}",
+        fresh.noted_shim("ours")?
+    );
+    ensure!(
+        fresh.noted_shim("stock-meanwhile")? == STOCK,
+        "it has no shim"
+    );
+    fresh.start_containerd(PATH)?;
+    for id in ["stock-before", "ours", "stock-meanwhile", "stock-still"] {
+        fresh.expect_running(id)?;
+    }
+    fresh.expect_checkpoint("ours")?;
+    fresh.run("stock-after", Runtime::DropIn)?;
+    ensure!(
+        fresh.noted_shim("stock-after")? == STOCK,
+        "it is ours still"
+    );
+
+    // If its shim dies now, it is the copy that clears up.
+    let pid = host.shell("pgrep -f 'id[ ]ours'")?;
+    host.command("kill").args(["-KILL", &pid.text()]).check()?;
+    let is_gone = || {
+        Ok(fresh.ctr().task("ours")?.is_none_or(|task| task.pid == 0)
+            && host
+                .shell("pgrep -f 'id[ ]ours' || true")?
+                .text()
+                .is_empty())
+    };
+    ensure!(
+        remap_test::wait::until(crate::workload::LIMIT, is_gone)?,
+        "the container is not cleared up"
+    );
+    fresh.expect("prune", 0, &[])?;
+    for id in [
+        "stock-before",
+        "ours",
+        "stock-meanwhile",
+        "stock-still",
+        "stock-after",
+    ] {
+        fresh.ctr().remove(id)?;
+    }
+    fresh.expect("prune --yes", 0, &["removed", KEPT])?;
+    let after = fresh.files()?;
+    ensure!(
+        after == before,
+        "not as it was:\n{}",
+        difference(&before, &after)
+    );
+    fresh.host.stop()
+}
+
+fn difference(before: &str, after: &str) -> String {
+    let new = after
+        .lines()
+        .filter(|line| !before.lines().any(|old| old == *line));
+    let gone = before
+        .lines()
+        .filter(|line| !after.lines().any(|new| new == *line));
+    let lines: Vec<String> = new
+        .map(|line| format!("+ {line}"))
+        .chain(gone.map(|line| format!("- {line}")))
+        .collect();
+    lines.join("\n")
+}
+
+/// Under its own name, beside the stock one.
+fn side_by_side(context: &Context) -> Result<()> {
+    let fresh = Fresh::start(context)?;
+    let before = fresh.files()?;
+    ensure!(
+        fresh.run("early", Runtime::Remap).is_err(),
+        "it is there already"
+    );
+    fresh.ctr().remove("early")?;
+    fresh.expect(
+        "install --as side-by-side --yes",
+        0,
+        &[HOME, "new containers have it"],
+    )?;
+    fresh.run("ours", Runtime::Remap)?;
+    fresh.run("stock", Runtime::DropIn)?;
+    ensure!(
+        fresh.noted_shim("ours")? == HOME && fresh.noted_shim("stock")? == STOCK,
+        "wrong shims"
+    );
+    fresh.expect(
+        "install --as drop-in --yes",
+        1,
+        &["installed as side-by-side", "uninstall"],
+    )?;
+    fresh.expect(
+        "uninstall --yes",
+        0,
+        &["1 container of this shim runs on", "it is uninstalled"],
+    )?;
+    fresh.restart_containerd()?;
+    fresh.expect_running("ours")?;
+    fresh.expect_running("stock")?;
+    ensure!(
+        fresh.run("late", Runtime::Remap).is_err(),
+        "it is still there"
+    );
+    for id in ["ours", "stock", "late"] {
+        fresh.ctr().remove(id)?;
+    }
+    fresh.expect("prune --yes", 0, &[KEPT])?;
+    let after = fresh.files()?;
+    ensure!(
+        after == before,
+        "not as it was:\n{}",
+        difference(&before, &after)
+    );
+    fresh.host.stop()
+}
+
+/// A runtime handler, in configurations of all kinds; and taken back to the byte, also if they were
+/// edited since.
+fn cri(context: &Context) -> Result<()> {
+    let fresh = Fresh::start(context)?;
+    let host = &fresh.host;
+    let debian = String::from_utf8(host.read_file(CONFIG)?)?;
+    let cri = "plugins.\"io.containerd.grpc.v1.cri\"";
+    let runc =
+        format!("[{cri}.containerd.runtimes.runc]\nruntime_type = \"io.containerd.runc.v2\"\n");
+    let configs = [
+        debian.clone(),
+        format!("version = 2\n[{cri}]\nrestrict_oom_score_adj = true"),
+        format!(
+            "version = 2\n{runc}[{cri}.containerd.runtimes.runc.options]\nSystemdCgroup = true\n"
+        ),
+    ];
+    for config in &configs {
+        host.write_file(CONFIG, config)?;
+        let handlers = handlers(host)?;
+        fresh.expect("install --as cri --yes", 0, &["runtimes.remap]", HOME])?;
+        fresh.expect("install --as cri --yes", 0, &["as it should be"])?;
+        let with = self::handlers(host)?;
+        ensure!(with.contains("runtimes.remap]"), "{with}");
+        for line in handlers.lines() {
+            ensure!(
+                with.lines().any(|other| other == line),
+                "{line} is gone:\n{with}"
+            );
+        }
+        if config.contains("SystemdCgroup") {
+            let dump = host.shell("containerd config dump | grep -c 'SystemdCgroup = true'")?;
+            ensure!(
+                dump.text() == "2",
+                "the handler has other control groups: {dump:?}"
+            );
+        }
+        fresh.expect("uninstall --yes", 0, &["it is uninstalled"])?;
+        let after = String::from_utf8(host.read_file(CONFIG)?)?;
+        ensure!(&after == config, "{after:?} is not {config:?}");
+    }
+    // containerd takes it, and what was edited since stays.
+    host.write_file(CONFIG, &debian)?;
+    fresh.expect(
+        "install --as cri --handler other --yes",
+        0,
+        &["runtimes.other]"],
+    )?;
+    host.shell(&format!("echo '# mine' >>{CONFIG}"))?;
+    fresh.restart_containerd()?;
+    fresh.expect("doctor", 0, &["the handler other has", "this project's"])?;
+    fresh.expect("uninstall --yes", 0, &[])?;
+    let after = String::from_utf8(host.read_file(CONFIG)?)?;
+    ensure!(after == debian.clone() + "# mine\n", "{after}");
+    // Without a file, or with others that it imports.
+    host.shell(&format!("rm {CONFIG}"))?;
+    fresh.expect("install --as cri --yes", 0, &[])?;
+    ensure!(handlers(host)?.contains("runtimes.remap]"), "no handler");
+    fresh.expect("uninstall --yes", 0, &[])?;
+    host.shell(&format!("test ! -e {CONFIG}"))?;
+    host.write_file(
+        CONFIG,
+        "version = 2\nimports = [\"/etc/containerd/conf.d/*.toml\"]\n",
+    )?;
+    host.shell("mkdir -p /etc/containerd/conf.d")?;
+    fresh.expect("install --as cri --yes", 0, &[])?;
+    ensure!(handlers(host)?.contains("runtimes.remap]"), "no handler");
+    fresh.expect("uninstall --yes", 0, &[])?;
+    host.shell("rmdir /etc/containerd/conf.d")?;
+
+    // What is in the way.
+    for (config, part) in [
+        (
+            format!("version = 2\n{}", runc.replace("runc]", "remap]")),
+            "a runtime handler remap already",
+        ),
+        (
+            "version = 2\ndisabled_plugins = [\"io.containerd.grpc.v1.cri\"]\n".to_owned(),
+            "switched off",
+        ),
+        ("version = 2\n[oops\n".to_owned(), "config"),
+    ] {
+        host.write_file(CONFIG, &config)?;
+        fresh.expect("install --as cri --yes", 1, &[part, "nothing was changed"])?;
+        ensure!(
+            host.read_file(CONFIG)? == config.as_bytes(),
+            "{config} was changed"
+        );
+    }
+    // A form to which nothing can be appended is seen only by containerd, and all is as before.
+    let inline = format!(
+        "version = 2\n[{cri}.containerd]\nruntimes = {{ runc = {{ runtime_type = \"io.containerd.runc.v2\" }} }}\n"
+    );
+    host.write_file(CONFIG, &inline)?;
+    fresh.expect("install --as cri --yes", 3, &["nothing was changed"])?;
+    ensure!(
+        host.read_file(CONFIG)? == inline.as_bytes(),
+        "it was changed"
+    );
+    host.shell(&format!(
+        "test ! -e {HOME} && test ! -e /var/lib/containerd-shim-remap/installed.json"
+    ))?;
+    fresh.host.stop()
+}
+
+/// The runtime handlers that containerd sees.
+fn handlers(host: &Host) -> Result<String> {
+    let dump = host.shell(
+        "containerd config dump 2>/dev/null | grep -E 'runtimes\\.[a-z]+\\]' | tr -d ' ' || true",
+    )?;
+    Ok(dump.text().into_owned())
+}
+
+/// Another build comes by the same command; the container that runs keeps its own until it is restored.
+fn upgrade(context: &Context) -> Result<()> {
+    let fresh = Fresh::start(context)?;
+    let host = &fresh.host;
+    fresh.expect("install --yes", 0, &[])?;
+    fresh.restart_containerd()?;
+    fresh.run("ours", Runtime::DropIn)?;
+    host.shell(&format!(
+        "echo another build >>{BUILD}/containerd-shim-remap-v2"
+    ))?;
+    fresh.expect("install --yes", 0, &["copy", "new containers have it"])?;
+    host.shell(&format!("cmp {BUILD}/containerd-shim-remap-v2 {HOME}"))?;
+    let exe = host.shell("readlink /proc/$(pgrep -f 'id[ ]ours')/exe")?;
+    ensure!(exe.text().ends_with(" (deleted)"), "{exe:?}");
+    fresh.expect_checkpoint("ours")?;
+    fresh.restart_containerd()?;
+    fresh.expect_checkpoint("ours")?;
+    fresh.ctr().remove("ours")?;
+    fresh.run("new", Runtime::DropIn)?;
+    fresh.expect_checkpoint("new")?;
+    fresh.host.stop()
+}
+
+/// Every reason at once, and nothing is touched.
+fn in_the_way(context: &Context) -> Result<()> {
+    let fresh = Fresh::start(context)?;
+    let host = &fresh.host;
+    let before = fresh.files()?;
+    let parts = [
+        "is no service of systemd",
+        "is not in containerd's PATH",
+        "nothing was changed",
+    ];
+    fresh.expect(
+        "install --as side-by-side --dir /srv --yes --restart",
+        1,
+        &parts,
+    )?;
+    fresh.expect(
+        "install --dir /nowhere --yes",
+        1,
+        &["there is no directory /nowhere"],
+    )?;
+    fresh.expect(
+        &format!("install --shim {STOCK} --yes"),
+        1,
+        &["is not this project's shim"],
+    )?;
+    fresh.expect(
+        "install --shim /nowhere --yes",
+        1,
+        &["there is no shim at /nowhere"],
+    )?;
+    let nobody = host.command("setpriv");
+    let nobody = nobody.args(["--reuid=65534", "--regid=65534", "--clear-groups"]);
+    let output = nobody
+        .arg(format!("{BUILD}/remapctl"))
+        .args(["install", "--yes"])
+        .run()?;
+    crate::fresh::says(&output, 1, &["not root"])?;
+
+    // The administrator has a shim of his own there.
+    host.shell(&format!("cp {STOCK} {LINK}"))?;
+    fresh.expect(
+        "install --yes",
+        1,
+        &["no directory below /usr/local or /opt comes before"],
+    )?;
+    host.shell(&format!("rm {LINK}; cp {STOCK} {HOME}"))?;
+    fresh.expect(
+        "install --as side-by-side --yes",
+        1,
+        &["is not this project's shim"],
+    )?;
+    host.shell(&format!("rm {HOME}"))?;
+    // A PATH in which nothing comes before the stock shim's directory.
+    fresh.stop_containerd()?;
+    fresh.expect("install --yes", 1, &["containerd does not run"])?;
+    fresh.start_containerd("/usr/bin:/usr/sbin:/usr/local/bin")?;
+    let parts = [
+        "comes before the stock shim (/usr/bin/containerd-shim-runc-v2)",
+        "systemctl edit containerd",
+    ];
+    fresh.expect("install --yes", 1, &parts)?;
+    let after = fresh.files()?;
+    ensure!(
+        after == before,
+        "not as it was:\n{}",
+        difference(&before, &after)
+    );
+    fresh.host.stop()
+}
+
+/// What fails half-way is taken back.
+fn taken_back(context: &Context) -> Result<()> {
+    let fresh = Fresh::start(context)?;
+    let host = &fresh.host;
+    let before = fresh.files()?;
+    host.shell("mount -t tmpfs -o ro,mode=755 none /usr/local/sbin")?;
+    fresh.expect(
+        "install --yes",
+        3,
+        &["Read-only file system", "nothing was changed"],
+    )?;
+    host.shell("umount /usr/local/sbin")?;
+    let after = fresh.files()?;
+    ensure!(
+        after == before,
+        "not as it was:\n{}",
+        difference(&before, &after)
+    );
+    fresh.expect("install --yes", 0, &["it is installed"])?;
+    fresh.host.stop()
+}
