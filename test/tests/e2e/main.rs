@@ -82,6 +82,7 @@ mod newest;
 mod obstacles;
 mod oom;
 mod options;
+mod package;
 mod parity;
 mod plain;
 mod plan;
@@ -161,6 +162,7 @@ const SCENARIOS: &[&[Scenario]] = &[
     doctor::SCENARIOS,
     install::SCENARIOS,
     prune::SCENARIOS,
+    package::SCENARIOS,
     user_conf::SCENARIOS,
     user_namespace::SCENARIOS,
     engines::SCENARIOS,
