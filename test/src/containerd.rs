@@ -192,6 +192,15 @@ impl<'h> Containerd<'h> {
         let host = self.host;
         let config = format!("{config}\n[debug]\n  level = \"{level}\"\n");
         host.command("tee").arg(CONFIG_FILE).stdin(config).check()?;
+        self.start_as_configured(lookup)
+    }
+
+    /// Starts one with the configuration that is there. It must not run.
+    ///
+    /// # Errors
+    /// It does not answer in time.
+    pub(crate) fn start_as_configured(&self, lookup: ShimLookup) -> Result<()> {
+        let host = self.host;
         host.command("tee")
             .arg(LOOKUP_FILE)
             .stdin(lookup.to_string())

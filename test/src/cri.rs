@@ -112,6 +112,16 @@ impl<'h> Cri<'h> {
         Ok(cri)
     }
 
+    /// Has containerd read its configuration anew.
+    ///
+    /// # Errors
+    /// It does not answer then.
+    pub fn restart(&self, lookup: ShimLookup) -> Result<()> {
+        let containerd = Containerd::of(self.host);
+        containerd.stop()?;
+        containerd.start_as_configured(lookup)
+    }
+
     /// `ctr` for the containers of pods.
     #[must_use]
     pub fn ctr(&self) -> Ctr<'h> {

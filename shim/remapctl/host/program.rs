@@ -25,6 +25,21 @@ pub(crate) struct Answer {
 }
 
 impl Answer {
+    /// What it has said on its standard output, if `program` has succeeded.
+    ///
+    /// # Errors
+    /// It failed.
+    pub(crate) fn ok(self, program: &Path) -> Result<String, ProgramError> {
+        if self.status.success() {
+            return Ok(self.output);
+        }
+        Err(ProgramError::Fails {
+            program: program.into(),
+            status: self.status,
+            said: self.last_line().to_owned(),
+        })
+    }
+
     /// The last line of what it said, for messages; errors first.
     pub(crate) fn last_line<'a>(&'a self) -> &'a str {
         let line = |text: &'a str| text.lines().rfind(|line| !line.trim().is_empty());
@@ -47,10 +62,12 @@ pub(crate) enum ProgramError {
         source: io::Error,
     },
     /// It takes too long.
-    #[error("{program} does not answer within {} s", LIMIT.as_secs())]
+    #[error("{program} does not answer within {} s", limit.as_secs())]
     Limit {
         /// The program.
         program: PathBuf,
+        /// How long was waited.
+        limit: Duration,
     },
     /// It fails.
     #[error("{program} fails ({status}): {said}")]
@@ -73,6 +90,19 @@ pub(crate) fn ask<S: AsRef<OsStr>>(
     path: Option<&OsString>,
     args: &[S],
 ) -> Result<Answer, ProgramError> {
+    ask_within(LIMIT, program, path, args)
+}
+
+/// As [`ask`], of one that may take `limit`.
+///
+/// # Errors
+/// As there.
+pub(crate) fn ask_within<S: AsRef<OsStr>>(
+    limit: Duration,
+    program: &Path,
+    path: Option<&OsString>,
+    args: &[S],
+) -> Result<Answer, ProgramError> {
     let failed = |source| ProgramError::Run {
         program: program.into(),
         source,
@@ -89,9 +119,10 @@ pub(crate) fn ask<S: AsRef<OsStr>>(
     let mut child = command.spawn().map_err(failed)?;
     let output = child.stdout.take().map(|pipe| thread::spawn(|| read(pipe)));
     let error = child.stderr.take().map(|pipe| thread::spawn(|| read(pipe)));
-    let Some(status) = wait(&mut child).map_err(failed)? else {
+    let Some(status) = wait(&mut child, limit).map_err(failed)? else {
         return Err(ProgramError::Limit {
             program: program.into(),
+            limit,
         });
     };
     let text = |reader: Option<thread::JoinHandle<String>>| {
@@ -115,15 +146,7 @@ pub(crate) fn check<S: AsRef<OsStr>>(
     path: Option<&OsString>,
     args: &[S],
 ) -> Result<String, ProgramError> {
-    let answer = ask(program, path, args)?;
-    if answer.status.success() {
-        return Ok(answer.output);
-    }
-    Err(ProgramError::Fails {
-        program: program.into(),
-        status: answer.status,
-        said: answer.last_line().to_owned(),
-    })
+    ask(program, path, args)?.ok(program)
 }
 
 fn read(pipe: impl Read) -> String {
@@ -134,8 +157,8 @@ fn read(pipe: impl Read) -> String {
 }
 
 /// Kills the child at the limit; `None` then.
-fn wait(child: &mut Child) -> io::Result<Option<ExitStatus>> {
-    let end = Instant::now() + LIMIT;
+fn wait(child: &mut Child, limit: Duration) -> io::Result<Option<ExitStatus>> {
+    let end = Instant::now() + limit;
     loop {
         if let Some(status) = child.try_wait()? {
             return Ok(Some(status));

@@ -2,8 +2,12 @@
 
 use std::fs;
 use std::path::Path;
+use std::time::Duration;
 
 use super::program::{self, ProgramError};
+
+/// systemd itself gives a service up after 90 s, each for its end and its start (systemd-system.conf(5)).
+const LIMIT: Duration = Duration::from_secs(240);
 
 /// The unit that a process belongs to, by its control group (systemd.unit(5)).
 pub(crate) fn unit_of(pid: u32) -> Option<String> {
@@ -25,7 +29,9 @@ fn unit(groups: &str) -> Option<String> {
 /// # Errors
 /// systemd says no.
 pub(crate) fn ask(what: &str, unit: &str) -> Result<(), ProgramError> {
-    program::check(Path::new("systemctl"), None, &[what, unit]).map(|_| ())
+    let systemctl = Path::new("systemctl");
+    let answer = program::ask_within(LIMIT, systemctl, None, &[what, unit])?;
+    answer.ok(systemctl).map(|_| ())
 }
 
 #[cfg(test)]

@@ -24,6 +24,7 @@ use crate::workload::{self, LIMIT, Probe};
 pub(crate) const SCENARIOS: &[Scenario] = &[
     Scenario::new("cri::lives", lives).flavours(&Flavour::ALL),
     Scenario::new("cri::streams", streams::all).flavours(&Flavour::ALL),
+    Scenario::new("cri::installed", installed).runtimes(&[Runtime::Remap]),
     Scenario::new("cri::alone", alone)
         .runtimes(&[Runtime::DropIn])
         .flavours(&Flavour::ALL),
@@ -119,6 +120,26 @@ fn lives_by(cri: &Cri, runtime: Runtime, handler: &str) -> Result<()> {
     cri.check(["stopp", &pod])?;
     cri.check(["rmp", &pod])?;
     Ok(())
+}
+
+/// By a handler that `remapctl` has added.
+fn installed(context: &Context) -> Result<()> {
+    let cri = start(context, context.a(), &[BUSYBOX_ARCHIVE])?;
+    let remapctl = |line: &str| {
+        let command = context.a().command("remapctl");
+        command.args(line.split(' ')).check()
+    };
+    let shim = "/opt/remap/bin/containerd-shim-remap-v2";
+    remapctl(&format!(
+        "install --as cri --handler added --shim {shim} --yes"
+    ))?;
+    cri.restart(context.runtime().lookup())?;
+    lives_by(&cri, context.runtime(), "added")?;
+    remapctl("uninstall --yes")?;
+    cri.restart(context.runtime().lookup())?;
+    let gone = cri.run_pod("added", PodNetwork::OfHost);
+    ensure!(gone.is_err(), "the handler is still there");
+    cri.end()
 }
 
 /// CRI has figures of the container `id`.

@@ -37,20 +37,24 @@ pub(crate) struct Fresh {
 impl Fresh {
     /// Starts it, with the image of busybox, and containerd with the usual [`PATH`].
     pub(crate) fn start(context: &Context) -> Result<Self> {
-        let host = Host::start(context.tree(), "c")?;
-        let fresh = Self { host };
+        let fresh = Self::of(Host::start(context.tree(), "c")?)?;
+        fresh.start_containerd(PATH)?;
+        image::busybox(context.tree().root(), &fresh.host.path("/srv/busybox.tar"))?;
+        fresh.ctr().import_image("/srv/busybox.tar")?;
+        Ok(fresh)
+    }
+
+    /// A host that is there, with the build.
+    pub(crate) fn of(host: Host) -> Result<Self> {
         let built = stage::shim_binary()?;
         for (name, path) in [
             ("containerd-shim-remap-v2", built.clone()),
             (shim::TOOL, built.with_file_name(shim::TOOL)),
         ] {
             let into = Path::new(BUILD).join(name);
-            fresh.host.install_file(&path, &into, 0o755)?;
+            host.install_file(&path, &into, 0o755)?;
         }
-        fresh.start_containerd(PATH)?;
-        image::busybox(context.tree().root(), &fresh.host.path("/srv/busybox.tar"))?;
-        fresh.ctr().import_image("/srv/busybox.tar")?;
-        Ok(fresh)
+        Ok(Self { host })
     }
 
     /// Starts containerd with what its configuration is now.

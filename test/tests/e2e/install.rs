@@ -1,5 +1,8 @@
 //! `remapctl install` and `uninstall`, on a host where containers run.
 
+mod cri;
+mod refusals;
+
 use anyhow::{Result, ensure};
 use remap_test::{Host, Runtime};
 
@@ -11,10 +14,10 @@ use crate::scenario::Scenario;
 pub(crate) const SCENARIOS: &[Scenario] = &[
     Scenario::new("install::drop_in", drop_in).runtimes(REMAP),
     Scenario::new("install::side_by_side", side_by_side).runtimes(REMAP),
-    Scenario::new("install::cri", cri).runtimes(REMAP),
+    Scenario::new("install::cri", cri::cri).runtimes(REMAP),
     Scenario::new("install::upgrade", upgrade).runtimes(REMAP),
-    Scenario::new("install::in_the_way", in_the_way).runtimes(REMAP),
-    Scenario::new("install::taken_back", taken_back).runtimes(REMAP),
+    Scenario::new("install::in_the_way", refusals::in_the_way).runtimes(REMAP),
+    Scenario::new("install::taken_back", refusals::taken_back).runtimes(REMAP),
 ];
 
 /// They start hosts of their own.
@@ -24,8 +27,6 @@ const LINK: &str = "/usr/local/sbin/containerd-shim-runc-v2";
 const STOCK: &str = "/usr/bin/containerd-shim-runc-v2";
 const HOME: &str = "/usr/local/bin/containerd-shim-remap-v2";
 const KEPT: &str = "/var/lib/containerd-shim-remap/kept/containerd-shim-remap-v2";
-
-const CONFIG: &str = "/etc/containerd/config.toml";
 
 fn target(host: &Host, link: &str) -> Result<String> {
     Ok(host
@@ -198,118 +199,6 @@ fn side_by_side(context: &Context) -> Result<()> {
     fresh.host.stop()
 }
 
-/// A runtime handler, in configurations of all kinds; and taken back to the byte, also if they were
-/// edited since.
-fn cri(context: &Context) -> Result<()> {
-    let fresh = Fresh::start(context)?;
-    let host = &fresh.host;
-    let debian = String::from_utf8(host.read_file(CONFIG)?)?;
-    let cri = "plugins.\"io.containerd.grpc.v1.cri\"";
-    let runc =
-        format!("[{cri}.containerd.runtimes.runc]\nruntime_type = \"io.containerd.runc.v2\"\n");
-    let configs = [
-        debian.clone(),
-        format!("version = 2\n[{cri}]\nrestrict_oom_score_adj = true"),
-        format!(
-            "version = 2\n{runc}[{cri}.containerd.runtimes.runc.options]\nSystemdCgroup = true\n"
-        ),
-    ];
-    for config in &configs {
-        host.write_file(CONFIG, config)?;
-        let handlers = handlers(host)?;
-        fresh.expect("install --as cri --yes", 0, &["runtimes.remap]", HOME])?;
-        fresh.expect("install --as cri --yes", 0, &["as it should be"])?;
-        let with = self::handlers(host)?;
-        ensure!(with.contains("runtimes.remap]"), "{with}");
-        for line in handlers.lines() {
-            ensure!(
-                with.lines().any(|other| other == line),
-                "{line} is gone:\n{with}"
-            );
-        }
-        if config.contains("SystemdCgroup") {
-            let dump = host.shell("containerd config dump | grep -c 'SystemdCgroup = true'")?;
-            ensure!(
-                dump.text() == "2",
-                "the handler has other control groups: {dump:?}"
-            );
-        }
-        fresh.expect("uninstall --yes", 0, &["it is uninstalled"])?;
-        let after = String::from_utf8(host.read_file(CONFIG)?)?;
-        ensure!(&after == config, "{after:?} is not {config:?}");
-    }
-    // containerd takes it, and what was edited since stays.
-    host.write_file(CONFIG, &debian)?;
-    fresh.expect(
-        "install --as cri --handler other --yes",
-        0,
-        &["runtimes.other]"],
-    )?;
-    host.shell(&format!("echo '# mine' >>{CONFIG}"))?;
-    fresh.restart_containerd()?;
-    fresh.expect("doctor", 0, &["the handler other has", "this project's"])?;
-    fresh.expect("uninstall --yes", 0, &[])?;
-    let after = String::from_utf8(host.read_file(CONFIG)?)?;
-    ensure!(after == debian.clone() + "# mine\n", "{after}");
-    // Without a file, or with others that it imports.
-    host.shell(&format!("rm {CONFIG}"))?;
-    fresh.expect("install --as cri --yes", 0, &[])?;
-    ensure!(handlers(host)?.contains("runtimes.remap]"), "no handler");
-    fresh.expect("uninstall --yes", 0, &[])?;
-    host.shell(&format!("test ! -e {CONFIG}"))?;
-    host.write_file(
-        CONFIG,
-        "version = 2\nimports = [\"/etc/containerd/conf.d/*.toml\"]\n",
-    )?;
-    host.shell("mkdir -p /etc/containerd/conf.d")?;
-    fresh.expect("install --as cri --yes", 0, &[])?;
-    ensure!(handlers(host)?.contains("runtimes.remap]"), "no handler");
-    fresh.expect("uninstall --yes", 0, &[])?;
-    host.shell("rmdir /etc/containerd/conf.d")?;
-
-    // What is in the way.
-    for (config, part) in [
-        (
-            format!("version = 2\n{}", runc.replace("runc]", "remap]")),
-            "a runtime handler remap already",
-        ),
-        (
-            "version = 2\ndisabled_plugins = [\"io.containerd.grpc.v1.cri\"]\n".to_owned(),
-            "switched off",
-        ),
-        ("version = 2\n[oops\n".to_owned(), "config"),
-    ] {
-        host.write_file(CONFIG, &config)?;
-        fresh.expect("install --as cri --yes", 1, &[part, "nothing was changed"])?;
-        ensure!(
-            host.read_file(CONFIG)? == config.as_bytes(),
-            "{config} was changed"
-        );
-    }
-    // A form to which nothing can be appended is seen only by containerd, and all is as before.
-    let inline = format!(
-        "version = 2\n[{cri}.containerd]\nruntimes = {{ runc = {{ runtime_type = \"io.containerd.runc.v2\" }} }}\n"
-    );
-    host.write_file(CONFIG, &inline)?;
-    fresh.expect("install --as cri --yes", 3, &["nothing was changed"])?;
-    ensure!(
-        host.read_file(CONFIG)? == inline.as_bytes(),
-        "it was changed"
-    );
-    host.shell(&format!(
-        "test ! -e {HOME} && test ! -e /var/lib/containerd-shim-remap/installed.json"
-    ))?;
-    fresh.host.stop()
-}
-
-/// The runtime handlers that containerd sees.
-fn handlers(host: &Host) -> Result<String> {
-    let dump = host.shell(
-        "containerd config dump 2>/dev/null | grep -E 'runtimes\\.[a-z]+\\]' | tr -d ' ' || true",
-    )?;
-    Ok(dump.text().into_owned())
-}
-
 /// Another build comes by the same command; the container that runs keeps its own until it is restored.
 fn upgrade(context: &Context) -> Result<()> {
     let fresh = Fresh::start(context)?;
@@ -330,97 +219,5 @@ fn upgrade(context: &Context) -> Result<()> {
     fresh.ctr().remove("ours")?;
     fresh.run("new", Runtime::DropIn)?;
     fresh.expect_checkpoint("new")?;
-    fresh.host.stop()
-}
-
-/// Every reason at once, and nothing is touched.
-fn in_the_way(context: &Context) -> Result<()> {
-    let fresh = Fresh::start(context)?;
-    let host = &fresh.host;
-    let before = fresh.files()?;
-    let parts = [
-        "is no service of systemd",
-        "is not in containerd's PATH",
-        "nothing was changed",
-    ];
-    fresh.expect(
-        "install --as side-by-side --dir /srv --yes --restart",
-        1,
-        &parts,
-    )?;
-    fresh.expect(
-        "install --dir /nowhere --yes",
-        1,
-        &["there is no directory /nowhere"],
-    )?;
-    fresh.expect(
-        &format!("install --shim {STOCK} --yes"),
-        1,
-        &["is not this project's shim"],
-    )?;
-    fresh.expect(
-        "install --shim /nowhere --yes",
-        1,
-        &["there is no shim at /nowhere"],
-    )?;
-    let nobody = host.command("setpriv");
-    let nobody = nobody.args(["--reuid=65534", "--regid=65534", "--clear-groups"]);
-    let output = nobody
-        .arg(format!("{BUILD}/remapctl"))
-        .args(["install", "--yes"])
-        .run()?;
-    crate::fresh::says(&output, 1, &["not root"])?;
-
-    // The administrator has a shim of his own there.
-    host.shell(&format!("cp {STOCK} {LINK}"))?;
-    fresh.expect(
-        "install --yes",
-        1,
-        &["no directory below /usr/local or /opt comes before"],
-    )?;
-    host.shell(&format!("rm {LINK}; cp {STOCK} {HOME}"))?;
-    fresh.expect(
-        "install --as side-by-side --yes",
-        1,
-        &["is not this project's shim"],
-    )?;
-    host.shell(&format!("rm {HOME}"))?;
-    // A PATH in which nothing comes before the stock shim's directory.
-    fresh.stop_containerd()?;
-    fresh.expect("install --yes", 1, &["containerd does not run"])?;
-    fresh.start_containerd("/usr/bin:/usr/sbin:/usr/local/bin")?;
-    let parts = [
-        "comes before the stock shim (/usr/bin/containerd-shim-runc-v2)",
-        "systemctl edit containerd",
-    ];
-    fresh.expect("install --yes", 1, &parts)?;
-    let after = fresh.files()?;
-    ensure!(
-        after == before,
-        "not as it was:\n{}",
-        difference(&before, &after)
-    );
-    fresh.host.stop()
-}
-
-/// What fails half-way is taken back.
-fn taken_back(context: &Context) -> Result<()> {
-    let fresh = Fresh::start(context)?;
-    let host = &fresh.host;
-    let before = fresh.files()?;
-    host.shell("mount -t tmpfs -o ro,mode=755 none /usr/local/sbin")?;
-    fresh.expect(
-        "install --yes",
-        3,
-        &["Read-only file system", "nothing was changed"],
-    )?;
-    host.shell("umount /usr/local/sbin")?;
-    let after = fresh.files()?;
-    ensure!(
-        after == before,
-        "not as it was:\n{}",
-        difference(&before, &after)
-    );
-    fresh.expect("install --yes", 0, &["it is installed"])?;
     fresh.host.stop()
 }

@@ -2,6 +2,7 @@
 //! are stopped, and systemd.
 
 mod figures;
+mod install;
 mod stopped;
 mod systemd;
 
@@ -16,4 +17,5 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     systemd::MOVES,
     systemd::STOCK,
     systemd::BESIDE,
+    install::SERVICE,
 ];
