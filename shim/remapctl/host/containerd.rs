@@ -7,6 +7,8 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use super::lookup;
+
 /// What the kernel adds to the name of a program that was replaced while it runs.
 const DELETED: &[u8] = b" (deleted)";
 
@@ -49,7 +51,7 @@ pub(crate) enum Choice {
     #[error("several containerds run: processes {}; choose one with --containerd", list(.0))]
     Several(Vec<u32>),
     /// The one that is named is none.
-    #[error("process {0} is no containerd")]
+    #[error("process {0} is no containerd, or has another root directory")]
     Other(u32),
     /// There is no `/proc`.
     #[error("/proc cannot be read: {0}")]
@@ -93,7 +95,8 @@ pub(crate) fn find() -> io::Result<Vec<Containerd>> {
     Ok(all)
 }
 
-/// The process `pid`; `None` if it is no containerd.
+/// The process `pid`; `None` if it is no containerd, or one of another root, as in a container: what is
+/// found here says nothing of what that one finds.
 ///
 /// # Errors
 /// It is gone, or may not be asked.
@@ -106,6 +109,9 @@ pub(crate) fn read(pid: u32) -> io::Result<Option<Containerd>> {
     };
     let program = PathBuf::from(OsStr::from_bytes(program));
     if program.file_name() != Some(OsStr::new("containerd")) {
+        return Ok(None);
+    }
+    if !lookup::is_same(&proc.join("root"), Path::new("/")) {
         return Ok(None);
     }
     let environment = fs::read(proc.join("environ"))?;
