@@ -1,7 +1,6 @@
 //! Temporary directories that containerd and CRIU leave.
 
 use std::fs::{self, DirEntry};
-use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -12,6 +11,7 @@ use anyhow::{Context, Result};
 use super::age;
 use super::item::{Fate, Item, Kind};
 use super::size;
+use crate::host::bundles;
 use crate::host::used::Used;
 
 /// containerd's checkpoints on their way to an image or from one (`ctrd-checkpoint` in its
@@ -24,8 +24,8 @@ const OF_CRIU: [&str; 2] = [".criu.mntns.", ".criu.temp-aa-policy."];
 /// Between creating and starting a container nobody has its checkpoint open.
 pub(crate) const LEAST_AGE: Duration = Duration::from_secs(3600);
 
-/// The largest file of a bundle in which a directory's name is looked for, in bytes.
-const MAX_NOTE: u64 = 1 << 20;
+/// The file of a bundle with the pid of the container's first process (of runc's `--pid-file`).
+const INIT: &str = "init.pid";
 
 /// As [`find_with`], with one state directory at most.
 ///
@@ -36,8 +36,10 @@ pub(crate) fn find(place: &Path, state: Option<&Path>, unused_for: Duration) -> 
     find_with(place, &states, unused_for)
 }
 
-/// Those in `place`. Which a process uses, a bundle in one of the state directories names, or somebody
-/// else than root has made, stay; so do those in which something has changed within `unused_for`.
+/// Those in `place`. Which a process uses, or somebody else than root has made, stay; so do those in
+/// which something has changed within `unused_for`, and all of containerd's while one of the state
+/// directories has a container that is created and not started: only its shim knows from which of them
+/// it will be restored.
 ///
 /// # Errors
 /// A directory cannot be read.
@@ -58,9 +60,10 @@ pub(super) fn find_with(
         return Ok(vec![]);
     }
     let used = Used::look().context("/proc cannot be read")?;
-    let mut notes = Vec::new();
+    let mut awaited = false;
     for state in states {
-        notes.extend(bundle_notes(state)?);
+        let bundles = bundles::all(state)?;
+        awaited |= bundles.iter().any(|bundle| !bundle.join(INIT).exists());
     }
     let item = |path: PathBuf| {
         let file = fs::symlink_metadata(&path).ok()?;
@@ -68,14 +71,12 @@ pub(super) fn find_with(
         if let Some(newest) = newest(&path) {
             age = age.min(newest);
         }
-        let name = path.as_os_str().as_bytes();
-        let is_noted = |note: &Vec<u8>| note.windows(name.len()).any(|part| part == name);
         let fate = if file.uid() != 0 {
             Fate::Stays("it is not root's".to_owned())
         } else if used.has(&path) {
             Fate::Stays("a process uses it".to_owned())
-        } else if notes.iter().any(is_noted) {
-            Fate::Stays("a container is restored from it".to_owned())
+        } else if awaited && !is_of_criu(&path) {
+            Fate::Stays("a container is not started yet, perhaps from it".to_owned())
         } else if age < unused_for {
             Fate::Stays(format!("it was written to {} ago", age::text(age)))
         } else if is_of_criu(&path) && fs::read_dir(&path).is_ok_and(|mut all| all.next().is_some())
@@ -119,33 +120,10 @@ fn newest(dir: &Path) -> Option<Duration> {
         .min()
 }
 
-/// What the shims of tasks have noted.
-fn bundle_notes(state: &Path) -> Result<Vec<Vec<u8>>> {
-    let mut notes = Vec::new();
-    for bundle in crate::host::bundles::all(state)? {
-        // One that goes meanwhile has no notes.
-        notes_in(&bundle, &mut notes).ok();
-        notes_in(&bundle.join("remap"), &mut notes).ok();
-    }
-    Ok(notes)
-}
-
-fn notes_in(dir: &Path, notes: &mut Vec<Vec<u8>>) -> io::Result<()> {
-    for entry in fs::read_dir(dir)?.flatten() {
-        let is_note = entry
-            .metadata()
-            .is_ok_and(|file| file.is_file() && file.len() <= MAX_NOTE);
-        if is_note {
-            notes.push(fs::read(entry.path())?);
-        }
-    }
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::os::unix::fs::{PermissionsExt, symlink};
+    use std::os::unix::fs::symlink;
 
     #[test]
     fn what_is_used_noted_or_young_stays() {
@@ -166,7 +144,7 @@ mod tests {
         symlink("/etc", at("ctrd-checkpoint3")).unwrap();
         let bundle = state.path().join("io.containerd.runtime.v2.task/default/c");
         fs::create_dir_all(&bundle).unwrap();
-        fs::set_permissions(&bundle, PermissionsExt::from_mode(0o700)).unwrap();
+        fs::write(bundle.join(INIT), "1").unwrap();
         let states = [state.path().to_owned()];
         let look = |age| {
             let mut found = find_with(place.path(), &states, age).unwrap();
@@ -179,12 +157,10 @@ mod tests {
         }
         assert_eq!(goes(&look(Duration::ZERO)), [true, false, true, true]);
         assert_eq!(goes(&look(LEAST_AGE)), [false; 4]);
-        fs::write(
-            bundle.join("create.json"),
-            at("ctrd-checkpoint1").to_str().unwrap(),
-        )
-        .unwrap();
-        assert_eq!(goes(&look(Duration::ZERO)), [true, false, false, true]);
+        // One that is created and not started.
+        fs::remove_file(bundle.join(INIT)).unwrap();
+        assert_eq!(goes(&look(Duration::ZERO)), [true, false, false, false]);
+        fs::write(bundle.join(INIT), "1").unwrap();
         let open = std::process::Command::new("sleep")
             .arg("60")
             .current_dir(at("ctrd-checkpoint2"))
@@ -193,7 +169,7 @@ mod tests {
         let found = look(Duration::ZERO);
         open.kill().unwrap();
         open.wait().unwrap();
-        assert_eq!(goes(&found), [true, false, false, false]);
+        assert_eq!(goes(&found), [true, false, true, false]);
         let expected = Fate::Stays("a process uses it".into());
         assert_eq!(found[3].fate, expected);
     }
