@@ -2,7 +2,6 @@
 //! are stopped, and systemd.
 
 mod figures;
-mod install;
 mod stopped;
 mod systemd;
 
@@ -17,5 +16,4 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     systemd::MOVES,
     systemd::STOCK,
     systemd::BESIDE,
-    install::SERVICE,
 ];

@@ -36,7 +36,6 @@ const SCENARIOS: &[&str] = &[
     "machine::systemd::remap",
     "machine::systemd_stock::stock",
     "machine::systemd_beside::remap",
-    "machine::install::remap",
 ];
 
 /// The environment variable that holds the names of what this program is to run in a machine.
