@@ -33,7 +33,7 @@ use std::path::PathBuf;
 
 use crate::criu::stats::{self, Stats};
 use crate::hold::Hold;
-use crate::manifest::Ahead;
+use crate::manifest::{Ahead, Durability};
 use crate::phase::{BoxError, Phase, PhaseError};
 use crate::private;
 use crate::took::{Meter, Took};
@@ -60,6 +60,8 @@ pub struct CheckpointRequest {
     pub work_dir: PathBuf,
     /// Whether the container ends with the checkpoint.
     pub exit: bool,
+    /// Whether it is complete only when it is on the disk.
+    pub durability: Durability,
     /// What the manifest records.
     pub facts: Facts,
     /// The executable that acts as CRIU's action script when called as
@@ -145,8 +147,8 @@ pub fn checkpoint(request: &CheckpointRequest, dumper: &dyn Dumper) -> Result<To
         facts: &prepared.facts,
         circle,
         ahead: match is_awaited {
-            true => Ahead::follow(&request.image_dir),
-            false => Ahead::default(),
+            true => Ahead::follow(&request.image_dir, request.durability),
+            false => Ahead::nothing(request.durability),
         },
         is_awaited,
         meter: &meter,

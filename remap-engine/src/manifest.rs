@@ -47,6 +47,16 @@ pub const VERSION: u32 = 1;
 /// and `dump.log` for as long as CRIU runs.
 const WRITTEN_LATER: [&str; 2] = ["stats-dump", "dump.log"];
 
+/// Whether a checkpoint is to outlast a crash of the host.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Durability {
+    /// It is complete when it is on the disk.
+    #[default]
+    OnDisk,
+    /// It is read at once, and then removed: nobody waits for the disk.
+    Volatile,
+}
+
 /// What a checkpoint consists of and was made with.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Manifest {
@@ -232,7 +242,15 @@ impl Manifest {
     /// # Errors
     /// There is no valid manifest in the directory then.
     pub fn write(&self, dir: &Path) -> Result<(), ManifestError> {
-        store::write(self, dir)
+        self.write_as(dir, Durability::OnDisk)
+    }
+
+    /// The same, of files that need not outlast a crash of the host.
+    ///
+    /// # Errors
+    /// Those of [`Self::write`].
+    pub(crate) fn write_as(&self, dir: &Path, durability: Durability) -> Result<(), ManifestError> {
+        store::write(self, dir, durability)
     }
 
     /// Reads the manifest of `dir`; `None` when there is none, so that the

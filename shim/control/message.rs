@@ -83,6 +83,10 @@ pub struct CheckpointRequest {
     /// Where the client listens for the hand-over (see [`crate::hand_over`]); empty for none.
     #[prost(string, tag = "8")]
     pub hand_over_socket: String,
+    /// The client reads the images at once, and removes them: they need not be on the disk. Only with a
+    /// hand-over.
+    #[prost(bool, tag = "9")]
+    pub volatile: bool,
 }
 
 /// The checkpoint is complete.
@@ -133,8 +137,10 @@ mod tests {
             shell_job: true,
             file_locks: true,
             hand_over_socket: "/s".into(),
+            volatile: true,
         };
-        let bytes = b"\x0a\x01c\x12\x02/i\x18\x01\x20\x01\x28\x01\x30\x01\x38\x01\x42\x02/s";
+        let bytes =
+            b"\x0a\x01c\x12\x02/i\x18\x01\x20\x01\x28\x01\x30\x01\x38\x01\x42\x02/s\x48\x01";
         assert_eq!(request.encode_to_vec(), bytes);
         assert!(CheckpointResponse::default().encode_to_vec().is_empty());
     }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use clap::{ArgGroup, Parser, Subcommand};
 use remap_control::message::PlanRequest;
 
-pub(crate) use archive::{Checkpoint, Convert, Form, Inspect, Restore, Verify};
+pub(crate) use archive::{Checkpoint, Convert, Form, Inspect, Restore, Verify, WorkDir};
 
 /// Plans, takes, checks, keeps and restores checkpoints of containers.
 #[derive(Debug, Parser)]

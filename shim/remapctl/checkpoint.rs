@@ -21,7 +21,6 @@ use anyhow::{Context, Result, bail};
 use remap_control::hand_over::Held;
 use remap_engine::archive::{Container, ROOTFS_DIFF_FILE, RootfsDiff, Source, Stdio, Written};
 use serde_json::json;
-use tempfile::TempDir;
 
 use crate::args::{Checkpoint, Form};
 use crate::connect::{self, Found};
@@ -29,8 +28,9 @@ use crate::containerd::container::Kept;
 use crate::containerd::lease::Lease;
 use crate::containerd::{Containerd, rootfs};
 use crate::interrupt::{GivenUp, Interrupt};
+use crate::scratch::Scratch;
 use crate::text::{bytes, print};
-use crate::{block_on, scratch, writing};
+use crate::{block_on, writing};
 use dump::Dump;
 
 /// Takes the checkpoint and says what came of it.
@@ -65,7 +65,7 @@ struct Subject {
     /// Its shim.
     shim: Found,
     /// A directory for the images.
-    scratch: TempDir,
+    scratch: Scratch,
 }
 
 impl Subject {
@@ -98,7 +98,7 @@ async fn look(args: &Checkpoint) -> Result<Subject> {
         kept,
         parent,
         shim,
-        scratch: scratch::beside(&args.destination, "checkpoint")?,
+        scratch: args.work.scratch(&args.destination, "checkpoint")?,
     })
 }
 

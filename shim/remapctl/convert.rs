@@ -7,10 +7,10 @@ use anyhow::Result;
 use remap_engine::archive::{Source, Written, open};
 use serde_json::json;
 
-use crate::args::{Convert, Form};
+use crate::args::{Convert, Form, WorkDir};
 use crate::interrupt::{GivenUp, Interrupt};
 use crate::text::{bytes, print};
-use crate::{block_on, reading, scratch, writing};
+use crate::{block_on, reading, writing};
 
 /// Converts and says what came of it.
 ///
@@ -22,8 +22,8 @@ pub(crate) fn run(args: &Convert) -> Result<ExitCode> {
         let interrupt = Interrupt::new(args.limit.duration())?;
         let given_up = interrupt.given_up();
         let (checkpoint, destination) = (args.checkpoint.clone(), args.destination.clone());
-        let form = args.written;
-        let work = move || convert(&checkpoint, &destination, form, &given_up);
+        let (form, work_dir) = (args.written, args.work.clone());
+        let work = move || convert(&checkpoint, &destination, form, &work_dir, &given_up);
         let work = async { tokio::task::spawn_blocking(work).await? };
         interrupt.unless(work).await
     })?;
@@ -50,10 +50,11 @@ fn convert(
     checkpoint: &Path,
     destination: &Path,
     form: Form,
+    work: &WorkDir,
     given_up: &GivenUp,
 ) -> Result<Written> {
     let archive = open(checkpoint)?;
-    let scratch = scratch::beside(destination, "convert")?;
+    let scratch = work.scratch(destination, "convert")?;
     let plain = scratch.path().join("plain");
     reading::unpack(&archive, &plain, given_up)?;
     let source = Source {

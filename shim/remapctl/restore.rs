@@ -23,14 +23,14 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Error, Result};
 use remap_engine::archive::{Archive, Container, ROOTFS_DIFF_FILE, Stdio, open};
 use serde_json::json;
-use tempfile::TempDir;
 
 use crate::args::Restore;
 use crate::containerd::Containerd;
 use crate::interrupt::{GivenUp, Interrupt};
 use crate::outcome::Refused;
+use crate::scratch::Scratch;
 use crate::text::print;
-use crate::{block_on, reading, scratch};
+use crate::{block_on, reading};
 use made::Made;
 
 /// Restores and says what came of it.
@@ -101,7 +101,7 @@ fn wanted(args: &Restore, archive: &Archive) -> Result<Container> {
 }
 
 /// A checkpoint in its plain form, for as long as this is there.
-struct Unpacked(TempDir);
+struct Unpacked(Scratch);
 
 impl Unpacked {
     fn images(&self) -> PathBuf {
@@ -115,7 +115,7 @@ impl Unpacked {
 
 async fn unpack(args: &Restore, archive: Archive, given_up: &GivenUp) -> Result<Unpacked> {
     let path = std::path::absolute(&args.checkpoint)?;
-    let unpacked = Unpacked(scratch::beside(&path, "restore")?);
+    let unpacked = Unpacked(args.work.scratch(&path, "restore")?);
     let (images, given_up) = (unpacked.images(), given_up.clone());
     let work = move || reading::unpack(&archive, &images, &given_up);
     tokio::task::spawn_blocking(work).await??;

@@ -15,7 +15,7 @@ use remap_engine::{
     bundle::Bundle,
     checkpoint::{CheckpointRequest, Client, Dumper, Facts, checkpoint},
     criu::{config::UserConfig, stats},
-    manifest::DumpOptions,
+    manifest::{DumpOptions, Durability},
     phase::{BoxError, Phase, PhaseError},
     policy::Policy,
     private,
@@ -87,6 +87,10 @@ pub(crate) async fn dump(
         image_dir: args.image_path.clone(),
         work_dir: args.work_path.clone(),
         exit: !args.leave_running,
+        durability: match &client {
+            Some(client) => client.durability(),
+            None => Durability::OnDisk,
+        },
         facts: Facts {
             options: options_of(&args.criu),
             versions: versions::all(Some(&program), criu),

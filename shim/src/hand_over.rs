@@ -3,21 +3,34 @@
 use std::path::PathBuf;
 
 use remap_control::hand_over::ask;
-use remap_engine::{checkpoint::Client, phase::BoxError};
+use remap_engine::{checkpoint::Client, manifest::Durability, phase::BoxError};
 
 /// The client at the other end of a socket that it listens on.
 #[derive(Debug)]
-pub(crate) struct HandOver(PathBuf);
+pub(crate) struct HandOver {
+    socket: PathBuf,
+    durability: Durability,
+}
 
 impl HandOver {
-    /// The client that listens at `socket`.
-    pub(crate) fn to(socket: PathBuf) -> Self {
-        Self(socket)
+    /// The client that listens at `socket`. If the images are `volatile`, it reads them at once, and
+    /// sees itself that what it makes of them is on the disk.
+    pub(crate) fn to(socket: PathBuf, volatile: bool) -> Self {
+        let durability = match volatile {
+            true => Durability::Volatile,
+            false => Durability::OnDisk,
+        };
+        Self { socket, durability }
+    }
+
+    /// What it wants of the images.
+    pub(crate) fn durability(&self) -> Durability {
+        self.durability
     }
 }
 
 impl Client for HandOver {
     fn decide(&self) -> Result<(), BoxError> {
-        Ok(ask(&self.0)?)
+        Ok(ask(&self.socket)?)
     }
 }

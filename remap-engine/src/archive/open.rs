@@ -170,6 +170,7 @@ impl Archive {
     }
 
     /// Makes `dir` (mode 0700), which must not exist, with the files of the plain form (mode 0600).
+    /// Nobody waits for the disk: there is an archive still.
     ///
     /// # Errors
     /// There is no `dir` then, as before.

@@ -111,7 +111,7 @@ impl Seal<'_> {
         manifest.links.clone_from(&saved.links);
         self.meter.weigh(manifest.volumes());
         manifest.took = Some(self.meter.took());
-        manifest.write(dir)?;
+        manifest.write_as(dir, self.ahead.durability())?;
         Ok(())
     }
 }

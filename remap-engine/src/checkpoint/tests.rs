@@ -201,6 +201,7 @@ fn run_from(paused: bool, exit: bool, fault: Fault) -> Outcome {
         image_dir: root.path().join("images"),
         work_dir: root.path().into(),
         exit,
+        durability: Durability::OnDisk,
         facts: Facts::default(),
         script: "/bin/true".into(),
     };
@@ -358,6 +359,7 @@ fn a_container_of_another_shim_is_refused_untouched() {
         image_dir: root.path().join("images"),
         work_dir: root.path().into(),
         exit: false,
+        durability: Durability::OnDisk,
         facts: Facts::default(),
         script: "/bin/true".into(),
     };

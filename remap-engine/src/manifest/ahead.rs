@@ -19,6 +19,7 @@ use std::time::Duration;
 
 use sha2::{Digest as _, Sha256};
 
+use super::Durability;
 use super::digest::{CHUNK, open};
 use crate::sys;
 
@@ -34,6 +35,7 @@ pub(crate) struct Ahead(Arc<Shared>);
 
 #[derive(Debug, Default)]
 struct Shared {
+    durability: Durability,
     ended: AtomicBool,
     begun: Mutex<HashMap<PathBuf, Begun>>,
 }
@@ -51,14 +53,27 @@ pub(super) struct Begun {
 impl Ahead {
     /// Follows the memory pages that CRIU writes into `dir` from now on, until the digests are asked
     /// for or this is dropped. Where there can be no thread for it, nothing is begun.
-    pub(crate) fn follow(dir: &Path) -> Self {
-        let ahead = Self::default();
+    pub(crate) fn follow(dir: &Path, durability: Durability) -> Self {
+        let ahead = Self::nothing(durability);
         let (shared, dir) = (Arc::clone(&ahead.0), dir.to_owned());
         let thread = std::thread::Builder::new().name("digests".to_owned());
         if let Err(error) = thread.spawn(move || shared.follow(&dir)) {
             tracing::debug!(%error, "no digest is begun ahead");
         }
         ahead
+    }
+
+    /// Nothing is begun.
+    pub(crate) fn nothing(durability: Durability) -> Self {
+        Self(Arc::new(Shared {
+            durability,
+            ..Shared::default()
+        }))
+    }
+
+    /// Whether what has a digest is sent to the disk.
+    pub(crate) fn durability(&self) -> Durability {
+        self.0.durability
     }
 
     /// What was begun; the files are not followed any more.
@@ -85,7 +100,7 @@ impl Shared {
             if self.ended.load(Ordering::SeqCst) {
                 return;
             }
-            let more = find(dir, &mut begun).and_then(|()| go_on(&mut begun));
+            let more = find(dir, &mut begun).and_then(|()| go_on(&mut begun, self.durability));
             drop(begun);
             match more {
                 Ok(true) => {}
@@ -127,7 +142,7 @@ fn find(dir: &Path, begun: &mut HashMap<PathBuf, Begun>) -> io::Result<()> {
 }
 
 /// Takes one chunk of each file that has so much more. Returns whether there may be another.
-fn go_on(begun: &mut HashMap<PathBuf, Begun>) -> io::Result<bool> {
+fn go_on(begun: &mut HashMap<PathBuf, Begun>, durability: Durability) -> io::Result<bool> {
     let mut chunk = Vec::new();
     let mut more = false;
     for one in begun.values_mut() {
@@ -138,7 +153,9 @@ fn go_on(begun: &mut HashMap<PathBuf, Begun>) -> io::Result<bool> {
         chunk.resize(CHUNK, 0);
         one.file.read_exact_at(&mut chunk, one.size)?;
         one.hash.update(&chunk);
-        sys::start_writeback(&one.file, one.size, CHUNK as u64);
+        if durability == Durability::OnDisk {
+            sys::start_writeback(&one.file, one.size, CHUNK as u64);
+        }
         one.size += CHUNK as u64;
         more = true;
     }
@@ -191,7 +208,7 @@ mod tests {
     #[test]
     fn a_file_is_read_while_it_grows() {
         let dir = tempfile::tempdir().unwrap();
-        let ahead = Ahead::follow(dir.path());
+        let ahead = Ahead::follow(dir.path(), Durability::OnDisk);
         let path = dir.path().join("pages-7.img");
         let mut file = File::create(&path).unwrap();
         let all = bytes(5 * CHUNK + 5);
@@ -210,7 +227,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("pages-1.img");
         std::fs::write(&path, bytes(2 * CHUNK)).unwrap();
-        let ahead = Ahead::follow(dir.path());
+        let ahead = Ahead::follow(dir.path(), Durability::OnDisk);
         wait_for(&ahead, &path, 2 * CHUNK as u64);
         // What has been read is not seen again: this is the digest of other bytes.
         let file = File::options().write(true).open(&path).unwrap();
@@ -226,7 +243,7 @@ mod tests {
             let dir = tempfile::tempdir().unwrap();
             let path = dir.path().join("pages-1.img");
             std::fs::write(&path, bytes(2 * CHUNK)).unwrap();
-            let ahead = Ahead::follow(dir.path());
+            let ahead = Ahead::follow(dir.path(), Durability::OnDisk);
             wait_for(&ahead, &path, 2 * CHUNK as u64);
             if replaced {
                 std::fs::remove_file(&path).unwrap();
@@ -253,10 +270,10 @@ mod tests {
     #[test]
     fn it_ends_with_its_directory_and_with_its_owner() {
         let dir = tempfile::tempdir().unwrap();
-        let owned = Ahead::follow(dir.path());
+        let owned = Ahead::follow(dir.path(), Durability::OnDisk);
         let without_owner = Arc::downgrade(&owned.0);
         drop(owned);
-        let without_directory = Ahead::follow(&dir.path().join("gone"));
+        let without_directory = Ahead::follow(&dir.path().join("gone"), Durability::Volatile);
         let begun = Instant::now();
         while without_owner.strong_count() > 0 || Arc::strong_count(&without_directory.0) > 1 {
             assert!(begun.elapsed() < Duration::from_secs(20), "it goes on");

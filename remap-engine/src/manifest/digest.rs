@@ -13,6 +13,7 @@ use nix::fcntl::OFlag;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
+use super::Durability;
 use super::ahead::Ahead;
 use super::error::{Damage, DamagedFile, ManifestError};
 use crate::parallel;
@@ -40,7 +41,7 @@ pub(super) fn file_name(escaped: &str) -> Option<OsString> {
 }
 
 /// Digests of the regular files whose (escaped) names are wanted, with what was begun `ahead`. The
-/// kernel begins to send them to the disk.
+/// kernel begins to send them to the disk, if they are to be there.
 pub(super) fn directory(
     dir: &Path,
     ahead: &Ahead,
@@ -64,7 +65,9 @@ pub(super) fn directory(
     let digests = parallel::map(&files, |(_, name, path)| {
         let digest = || {
             let file = open(path)?;
-            sys::start_writeback(&file, 0, 0);
+            if ahead.durability() == Durability::OnDisk {
+                sys::start_writeback(&file, 0, 0);
+            }
             let begun = match begun.get(path) {
                 Some(begun) => begun.of(&file)?,
                 None => None,

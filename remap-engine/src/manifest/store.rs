@@ -6,7 +6,7 @@ use std::path::Path;
 
 use serde::Deserialize;
 
-use super::{FILE_NAME, Manifest, ManifestError, VERSION, digest};
+use super::{Durability, FILE_NAME, Manifest, ManifestError, VERSION, digest};
 use crate::private;
 use crate::sys;
 
@@ -22,18 +22,25 @@ struct Versioned {
     version: u64,
 }
 
-/// Writes the manifest, and waits until all is on the disk. Until the host crashes, a manifest means
+/// Writes the manifest, and waits until all is on the disk, if it is to be there. Until the host crashes, a manifest means
 /// that the files are whole; after a crash in between, their digests tell.
 ///
 /// All files are sent to the disk before any is waited for (the others were when their digests were
 /// made): one commit of the file system's journal then has them all, and the names.
-pub(super) fn write(manifest: &Manifest, dir: &Path) -> Result<(), ManifestError> {
+pub(super) fn write(
+    manifest: &Manifest,
+    dir: &Path,
+    durability: Durability,
+) -> Result<(), ManifestError> {
     let place = dir.join(FILE_NAME);
     let result = serde_json::to_vec_pretty(manifest)
         .map_err(io::Error::from)
         .and_then(|text| private::write(&place, &text))
         .map_err(ManifestError::io("write", &place))
-        .and_then(|()| sync_all(manifest, dir));
+        .and_then(|()| match durability {
+            Durability::OnDisk => sync_all(manifest, dir),
+            Durability::Volatile => Ok(()),
+        });
     if result.is_err() {
         // What cannot be removed either is of no more use than what was there.
         let _ = private::remove_if_exists(&place);

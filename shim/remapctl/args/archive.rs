@@ -1,12 +1,13 @@
 //! The command lines of what makes, reads and restores checkpoints.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::ValueEnum;
 use remap_engine::archive::{Compression, Layout};
 
 use super::{Asked, Shim, id};
+use crate::scratch::Scratch;
 
 /// Takes a checkpoint of a container, as a file or directory that can be moved and restored.
 ///
@@ -34,6 +35,9 @@ pub(crate) struct Checkpoint {
 
     #[command(flatten)]
     pub(crate) containerd: Address,
+
+    #[command(flatten)]
+    pub(crate) work: WorkDir,
 
     #[command(flatten)]
     pub(crate) limit: Limit,
@@ -81,6 +85,9 @@ pub(crate) struct Restore {
     pub(crate) containerd: Address,
 
     #[command(flatten)]
+    pub(crate) work: WorkDir,
+
+    #[command(flatten)]
     pub(crate) limit: Limit,
 
     /// Print a JSON document instead of a line
@@ -124,6 +131,9 @@ pub(crate) struct Convert {
 
     #[command(flatten)]
     pub(crate) written: Form,
+
+    #[command(flatten)]
+    pub(crate) work: WorkDir,
 
     #[command(flatten)]
     pub(crate) limit: Limit,
@@ -198,6 +208,28 @@ pub(crate) struct Address {
         env = "CONTAINERD_ADDRESS"
     )]
     pub(crate) address: PathBuf,
+}
+
+/// Where there is room.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct WorkDir {
+    /// Where there is room for the images of CRIU meanwhile: as much as the container has memory;
+    /// without, beside the file
+    #[arg(long = "work-dir", value_name = "DIR")]
+    dir: Option<PathBuf>,
+}
+
+impl WorkDir {
+    /// Makes a directory there, or beside `path`.
+    ///
+    /// # Errors
+    /// It cannot be made.
+    pub(crate) fn scratch(&self, path: &Path, what: &str) -> anyhow::Result<Scratch> {
+        match (&self.dir, path.file_name()) {
+            (Some(dir), Some(name)) => Scratch::beside(&dir.join(name), what),
+            _ => Scratch::beside(path, what),
+        }
+    }
 }
 
 /// How long it may take.

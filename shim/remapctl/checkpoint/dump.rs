@@ -41,6 +41,7 @@ impl<'s> Dump<'s> {
             shell_job: asked.shell_job,
             file_locks: asked.file_locks(),
             hand_over_socket: absolute(meeting.socket())?,
+            volatile: true,
         };
         let socket = subject.shim.socket.clone();
         let answer =

@@ -28,7 +28,7 @@ pub(super) async fn checkpoint(
 ) -> Result<CheckpointResponse, TaskError> {
     let client = match request.hand_over_socket.as_str() {
         "" => None,
-        socket => Some(HandOver::to(socket.into())),
+        socket => Some(HandOver::to(socket.into(), request.volatile)),
     };
     let request = task_request(request)?;
     checkpoint::checkpoint(shim, request, requester, client).await?;

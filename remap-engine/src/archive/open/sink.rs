@@ -151,10 +151,6 @@ impl<'s, 'p> Sink<'s, 'p> {
         if found != entry.sha256 {
             self.fault(name, "has other contents (SHA-256)");
         }
-        if let Some((path, file)) = file {
-            let synced = file.sync_all();
-            synced.map_err(ArchiveError::io("write", path))?;
-        }
         Ok(())
     }
 }

@@ -127,6 +127,8 @@ pub(super) fn interrupted(context: &Context) -> Result<()> {
     }
     // What a kill has left is hidden, and goes with the next.
     told(host, &["checkpoint", "--exit", "--form", "dir", ID, &path])?;
+    let left = host.shell(&format!("ls -A {dir}"))?.ok()?;
+    ensure!(left.text() == "checkpoint", "left: {}", left.text());
     ctr.remove(ID)
 }
 
