@@ -2,8 +2,9 @@
 
 mod faults;
 mod moves;
+mod pipeline;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use remap_test::exec::Output;
 use remap_test::image::BUSYBOX_IMAGE;
 use remap_test::{Ctr, Flavour, Host, Runtime, wait};
@@ -34,6 +35,7 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     .runtimes(REMAP),
     Scenario::new("tool::converted", moves::converted).runtimes(REMAP),
     Scenario::new("tool::clone", moves::clone).runtimes(REMAP),
+    Scenario::new("tool::pipeline", pipeline::jobs).runtimes(REMAP),
     Scenario::new("tool::refused", faults::refused).runtimes(REMAP),
     Scenario::new("tool::no_room", faults::no_room).runtimes(REMAP),
     Scenario::new("tool::interrupted", faults::interrupted).runtimes(REMAP),
@@ -79,9 +81,23 @@ fn counted(ctr: &Ctr, id: &str) -> Result<u64> {
 /// It must count on from `count`.
 fn expect_counting(ctr: &Ctr, id: &str, count: u64) -> Result<()> {
     let beyond = || Ok(counted(ctr, id).is_ok_and(|now| now > count));
-    anyhow::ensure!(
+    ensure!(
         wait::until(LIMIT, beyond)?,
         "{id} does not count on from {count}"
     );
+    Ok(())
+}
+
+/// It must have failed with the exit code, and say so.
+fn expect_failure(output: &Output, code: i32, words: &[&str]) -> Result<()> {
+    let said = String::from_utf8_lossy(&output.stderr);
+    ensure!(
+        output.status.code() == Some(code),
+        "it ended with {}, not {code}: {said}",
+        output.status
+    );
+    for word in words {
+        ensure!(said.contains(word), "it does not say {word:?}: {said}");
+    }
     Ok(())
 }

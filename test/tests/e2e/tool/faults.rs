@@ -5,28 +5,13 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 use nix::sys::signal::Signal;
 use remap_test::Host;
-use remap_test::exec::Output;
 use remap_test::image::BUSYBOX_IMAGE;
 
-use super::{COUNT, counted, expect_counting, remapctl, start_counting, told};
+use super::{COUNT, counted, expect_counting, expect_failure, remapctl, start_counting, told};
 use crate::context::Context;
 
 /// The id of the container.
 const ID: &str = "faults";
-
-/// It must have failed with the exit code, and say so.
-fn expect_failure(output: &Output, code: i32, words: &[&str]) -> Result<()> {
-    let said = String::from_utf8_lossy(&output.stderr);
-    ensure!(
-        output.status.code() == Some(code),
-        "it ended with {}, not {code}: {said}",
-        output.status
-    );
-    for word in words {
-        ensure!(said.contains(word), "it does not say {word:?}: {said}");
-    }
-    Ok(())
-}
 
 /// Nothing is in the directory, and no lease of ours is left.
 fn expect_nothing(host: &Host, dir: &str) -> Result<()> {
