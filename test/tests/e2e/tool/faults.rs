@@ -4,11 +4,13 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use nix::sys::signal::Signal;
-use remap_test::Host;
+use remap_test::ctr::Status;
 use remap_test::image::BUSYBOX_IMAGE;
+use remap_test::{Ctr, Host, wait};
 
 use super::{COUNT, counted, expect_counting, expect_failure, remapctl, start_counting, told};
 use crate::context::Context;
+use crate::workload::LIMIT;
 
 /// The id of the container.
 const ID: &str = "faults";
@@ -31,7 +33,7 @@ pub(super) fn refused(context: &Context) -> Result<()> {
         .command(["task", "exec", "--exec-id", "s", ID, "sleep", "600"])
         .spawn()?;
     let is_there = || Ok(ctr.pids(ID)?.len() > 2);
-    remap_test::wait::until(crate::workload::LIMIT, is_there)?;
+    wait::until(LIMIT, is_there)?;
     let path = format!("{dir}/checkpoint");
     let output = remapctl(
         context.a(),
@@ -96,17 +98,26 @@ pub(super) fn interrupted(context: &Context) -> Result<()> {
         let running = command.args(args).spawn()?;
         std::thread::sleep(Duration::from_millis(after_ms));
         running.signal(signal)?;
-        let output = running.finish(crate::workload::LIMIT)?;
-        if output.status.success() {
-            // It was done before.
-            ctr.remove(ID)?;
-            told(host, &["restore", &path])?;
+        let output = running.finish(LIMIT)?;
+        let exists = host
+            .command("test")
+            .args(["-e", &path])
+            .run()?
+            .status
+            .success();
+        ensure!(
+            output.status.success() == exists || signal == Signal::SIGKILL,
+            "it ends with {}, and there is a checkpoint: {exists}",
+            output.status
+        );
+        if exists {
+            // Before the container ends it is complete, whatever comes then.
+            remapctl(host, &["verify", &path])?.ok()?;
+            if has_ended(&ctr, output.status.success())? {
+                ctr.remove(ID)?;
+                told(host, &["restore", &path])?;
+            }
             host.shell(&format!("rm -r {path}"))?.ok()?;
-        } else {
-            ensure!(
-                host.shell(&format!("! test -e {path}"))?.status.success(),
-                "there is a checkpoint"
-            );
         }
         expect_counting(&ctr, ID, counted(&ctr, ID)?)?;
     }
@@ -115,6 +126,19 @@ pub(super) fn interrupted(context: &Context) -> Result<()> {
     let left = host.shell(&format!("ls -A {dir}"))?.ok()?;
     ensure!(left.text() == "checkpoint", "left: {}", left.text());
     ctr.remove(ID)
+}
+
+/// Whether the container has ended with its checkpoint. If nobody knows, the shim is given time for it.
+fn has_ended(ctr: &Ctr, is_sure: bool) -> Result<bool> {
+    let limit = if is_sure {
+        LIMIT
+    } else {
+        Duration::from_secs(3)
+    };
+    wait::until(limit, || {
+        let task = ctr.task(ID)?;
+        Ok(task.is_none_or(|task| task.status == Status::Stopped))
+    })
 }
 
 /// What the target lacks is told at once, and nothing is made.

@@ -13,7 +13,7 @@ const SCRIPT: &str = "/srv/ci";
 
 /// Takes a while to become ready, and then keeps the number that it is told.
 const SERVICE: &str =
-    "sleep 1; echo 41 >/state; mkfifo /in; while :; do read line </in; echo $line >/state; done";
+    "sleep 1; echo 41 >/state; mkfifo /in; while :; do read line </in && echo $line >/state; done";
 
 const READY: &str = "test -p /in";
 
