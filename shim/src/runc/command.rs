@@ -164,26 +164,6 @@ impl Call {
         }
     }
 
-    /// Whether it does one thing after the other, and runs no hook, which would inherit runc's own
-    /// environment (runc `configs.Command.Run`).
-    pub(super) fn is_plain(&self) -> bool {
-        match self {
-            Self::Exec(_)
-            | Self::Kill { .. }
-            | Self::Pause
-            | Self::Resume
-            | Self::Ps
-            | Self::State
-            | Self::Update { .. }
-            | Self::Version => true,
-            Self::Create(_)
-            | Self::Start
-            | Self::Delete { .. }
-            | Self::Checkpoint(_)
-            | Self::Restore(_) => false,
-        }
-    }
-
     /// The sub-command's argument vector for container `id`, without global options.
     pub(crate) fn argv(&self, id: &str) -> Vec<OsString> {
         let mut argv = Argv::new(self.name());

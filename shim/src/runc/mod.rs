@@ -56,11 +56,6 @@ const RESTORE_ROOT: &str = "criu-root";
 /// So often runc is called if it is killed each time.
 pub(crate) const CALLS: u32 = 3;
 
-/// How many threads of a program in Go run at a time. runc has work for one only, and more cost it some
-/// 5 % of its time. It hands this on to its own init in the container, which clears its environment
-/// (runc `StartInitialization`); the container does not get to see it.
-const GO_THREADS: &str = "GOMAXPROCS";
-
 /// Numbers the files that belong to one invocation.
 static SERIAL: AtomicU64 = AtomicU64::new(0);
 
@@ -266,9 +261,6 @@ impl Runc {
         if call.needs_environment() {
             let config = WorkDir::of(&self.bundle).criu_config();
             command.env(kind::CONFIG_VARIABLE, config);
-        }
-        if call.is_plain() && std::env::var_os(GO_THREADS).is_none() {
-            command.env(GO_THREADS, "1");
         }
         let child = self
             .reaper
