@@ -6,7 +6,7 @@
 //! | phase | what it does | how a later failure undoes it | after a kill of this process |
 //! |---|---|---|---|
 //! | verify | checks every file against its digest | changes nothing | |
-//! | fit | holds the [network] of the checkpoint against the bundle's | changes nothing | |
+//! | fit | holds the network of the checkpoint against the bundle's | changes nothing | |
 //! | fit | finds the place of each mount's contents and of what came along with binds, and whether [others](crate::together) wait there; waits for the [locks](crate::tmpfs_lock) of its tmpfs | changes nothing | |
 //! | fit | finds the place of each name of a ghost, and that it is free | changes nothing | |
 //! | populate | stashes the old contents, puts in the new ones | [`Populated::rollback`](crate::carry::Populated::rollback) | by its journal ([`recover`]) |
