@@ -2,7 +2,7 @@
 //! are to go on as planned, and the client does its own part before it answers.
 //!
 //! The client listens on a Unix socket and names it in its request. Once all is saved the shim
-//! connects and waits for an answer: [`COMMIT`], or anything else, which is the reason why not. A
+//! connects and waits for an answer: a commit, or anything else, which is the reason why not. A
 //! client that goes away closes the connection, and that is a no as well; so nothing has to be timed.
 
 use std::io::{self, Read};
