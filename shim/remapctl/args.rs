@@ -124,9 +124,25 @@ pub(crate) struct Metrics {
     pub(crate) json: bool,
 }
 
-/// Which shim is asked.
+/// Which shim is asked, and how long.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Shim {
+    #[command(flatten)]
+    pub(crate) place: Place,
+
+    /// How long to wait for the shim's answer
+    #[arg(
+        long,
+        value_name = "SECONDS",
+        default_value = "60",
+        value_parser = clap::value_parser!(u64).range(1..)
+    )]
+    timeout: u64,
+}
+
+/// Where the shim of a container is found.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Place {
     /// containerd's namespace
     #[arg(
         short,
@@ -141,15 +157,6 @@ pub(crate) struct Shim {
     /// containerd's state directory, if its configuration has another
     #[arg(long, value_name = "DIR", default_value = "/run/containerd")]
     pub(crate) state: PathBuf,
-
-    /// How long to wait for the shim's answer
-    #[arg(
-        long,
-        value_name = "SECONDS",
-        default_value = "60",
-        value_parser = clap::value_parser!(u64).range(1..)
-    )]
-    timeout: u64,
 }
 
 impl Shim {
@@ -229,7 +236,7 @@ mod tests {
     fn by_default_it_is_what_ctr_asks_for() {
         let plan = parse("remapctl plan c").unwrap();
         assert_eq!(plan.id.as_deref(), Some("c"));
-        assert_eq!(plan.shim.state, PathBuf::from("/run/containerd"));
+        assert_eq!(plan.shim.place.state, PathBuf::from("/run/containerd"));
         assert_eq!(plan.shim.timeout(), Duration::from_secs(60));
         let expected = PlanRequest {
             id: "c".into(),
@@ -252,7 +259,7 @@ mod tests {
             file_locks: false,
         };
         assert_eq!(request(line), expected);
-        assert_eq!(parse(line).unwrap().shim.namespace, "x");
+        assert_eq!(parse(line).unwrap().shim.place.namespace, "x");
         assert!(!request("remapctl plan --file-locks --no-file-locks c").file_locks);
         assert!(request("remapctl plan --no-file-locks --file-locks c").file_locks);
     }

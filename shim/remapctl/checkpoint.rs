@@ -85,10 +85,10 @@ async fn look(args: &Checkpoint) -> Result<Subject> {
             args.destination.display()
         );
     }
-    let shim = connect::find(&args.shim, &args.id)?;
-    let containerd = Containerd::connect(&args.containerd.address, &args.shim.namespace).await?;
+    let shim = connect::find(&args.place, &args.id)?;
+    let containerd = Containerd::connect(&args.containerd.address, &args.place.namespace).await?;
     let mut kept = containerd.container(&args.id).await?;
-    kept.container.namespace = Some(args.shim.namespace.clone());
+    kept.container.namespace = Some(args.place.namespace.clone());
     let version = env!("CARGO_PKG_VERSION").to_owned();
     kept.container.versions.insert("remapctl".into(), version);
     let parent = look_at_rootfs(&containerd, &mut kept).await?;
@@ -251,7 +251,7 @@ impl Told for Written {
             let document = json!({
                 "version": 1,
                 "container": args.id,
-                "namespace": args.shim.namespace,
+                "namespace": args.place.namespace,
                 "exited": exited,
                 "checkpoint": self.path,
                 "form": args.written.layout().to_string(),

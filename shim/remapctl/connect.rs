@@ -14,7 +14,7 @@ use remap_control::client::CallError;
 use remap_engine::workdir::WorkDir;
 use serde_json::Value;
 
-use crate::args::Shim;
+use crate::args::{Place, Shim};
 use crate::block_on;
 
 /// The directory of tasks in containerd's state directory.
@@ -120,8 +120,8 @@ fn hint(here: &[String], elsewhere: &[String]) -> String {
 ///
 /// # Errors
 /// There is none, or it cannot be told.
-pub(crate) fn find(shim: &Shim, id: &str) -> anyhow::Result<Found> {
-    Ok(look(&shim.state, &shim.namespace, id)?)
+pub(crate) fn find(place: &Place, id: &str) -> anyhow::Result<Found> {
+    Ok(look(&place.state, &place.namespace, id)?)
 }
 
 fn look(state: &Path, namespace: &str, id: &str) -> Result<Found, ConnectError> {
@@ -213,7 +213,7 @@ pub(crate) fn ask<T>(
     id: &str,
     call: impl AsyncFnOnce(&Path) -> Result<T, CallError>,
 ) -> anyhow::Result<T> {
-    let found = find(shim, id)?;
+    let found = find(&shim.place, id)?;
     block_on(async {
         let answer = call(&found.socket).await;
         answer.map_err(|error| found.explain(error))

@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::ValueEnum;
 use remap_engine::archive::{Compression, Layout};
 
-use super::{Asked, Shim, id};
+use super::{Asked, Place, id};
 use crate::scratch::Scratch;
 
 /// Takes a checkpoint of a container, as a file or directory that can be moved and restored.
@@ -25,13 +25,7 @@ pub(crate) struct Checkpoint {
     pub(crate) destination: PathBuf,
 
     #[command(flatten)]
-    pub(crate) written: Form,
-
-    #[command(flatten)]
-    pub(crate) asked: Asked,
-
-    #[command(flatten)]
-    pub(crate) shim: Shim,
+    pub(crate) place: Place,
 
     #[command(flatten)]
     pub(crate) containerd: Address,
@@ -45,6 +39,13 @@ pub(crate) struct Checkpoint {
     /// Print a JSON document instead of a line
     #[arg(long)]
     pub(crate) json: bool,
+
+    // What has a heading comes last: it would go on with what follows.
+    #[command(flatten)]
+    pub(crate) written: Form,
+
+    #[command(flatten)]
+    pub(crate) asked: Asked,
 }
 
 /// Makes a container of a checkpoint, which goes on where the saved one stood still.
@@ -130,9 +131,6 @@ pub(crate) struct Convert {
     pub(crate) destination: PathBuf,
 
     #[command(flatten)]
-    pub(crate) written: Form,
-
-    #[command(flatten)]
     pub(crate) work: WorkDir,
 
     #[command(flatten)]
@@ -141,6 +139,9 @@ pub(crate) struct Convert {
     /// Print a JSON document instead of a line
     #[arg(long)]
     pub(crate) json: bool,
+
+    #[command(flatten)]
+    pub(crate) written: Form,
 }
 
 /// The form in which a checkpoint is written.
