@@ -165,10 +165,18 @@ async fn save(
             return Err(dump.given_up(error).await.context("phase hand-over"));
         }
     };
-    held.commit()
-        .await
-        .context("phase commit: the shim is gone")?;
-    dump.complete().await.context("phase commit")?;
+    let committed = async {
+        held.commit().await.context("the shim is gone")?;
+        dump.complete().await
+    };
+    committed.await.with_context(|| match &written {
+        // The shim may have been killed, and the container with it: it may be all that there is.
+        Some(written) => format!(
+            "phase commit, and {} is complete; see whether the container has ended before you restore it",
+            written.path.display()
+        ),
+        None => "phase commit".to_owned(),
+    })?;
     match written {
         Some(written) => Ok(written),
         None => archive(args, subject, given_up)

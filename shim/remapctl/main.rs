@@ -13,6 +13,7 @@ mod install;
 mod interrupt;
 mod metrics;
 mod outcome;
+mod path;
 mod plan;
 mod progress;
 mod prune;

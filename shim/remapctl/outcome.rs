@@ -10,6 +10,9 @@ use remap_engine::phase;
 /// It failed, and everything is as it was; or there is no answer.
 const FAILED: u8 = 3;
 
+/// The checkpoint is damaged.
+pub(crate) const DAMAGED: u8 = 4;
+
 /// Marks an error as a refusal: nothing was touched.
 #[derive(Debug)]
 pub(crate) struct Refused(pub(crate) Error);
@@ -30,7 +33,7 @@ impl std::error::Error for Refused {
 pub(crate) fn code(error: &Error) -> ExitCode {
     let is = |test: fn(&(dyn std::error::Error + 'static)) -> bool| error.chain().any(test);
     let code = if is(|error| matches!(error.downcast_ref(), Some(ArchiveError::Damaged { .. }))) {
-        4
+        DAMAGED
     } else if is(|error| error.is::<Refused>()) {
         1
     } else {

@@ -28,6 +28,7 @@ use crate::args::Restore;
 use crate::containerd::Containerd;
 use crate::interrupt::{GivenUp, Interrupt};
 use crate::outcome::Refused;
+use crate::path::absolute;
 use crate::scratch::Scratch;
 use crate::text::print;
 use crate::{block_on, reading};
@@ -146,12 +147,6 @@ fn stdio(args: &Restore, container: &Container) -> Result<Stdio> {
         stdout: log.clone().unwrap_or_default(),
         stderr: log.unwrap_or_default(),
     })
-}
-
-fn absolute(path: &Path) -> Result<String> {
-    let path = std::path::absolute(path)?;
-    let text = path.to_str().map(str::to_owned);
-    text.with_context(|| format!("{} is no UTF-8", path.display()))
 }
 
 fn told(args: &Restore, container: &Container, pid: u32, took: Duration) -> Result<String> {

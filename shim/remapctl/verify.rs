@@ -8,11 +8,9 @@ use serde_json::json;
 
 use crate::args::Verify;
 use crate::interrupt::Interrupt;
+use crate::outcome::DAMAGED;
 use crate::text::{count, print, printable};
 use crate::{block_on, reading};
-
-/// The exit code of a damaged checkpoint.
-const DAMAGED: u8 = 4;
 
 /// Reads all of it and says what is wrong.
 ///

@@ -1,6 +1,5 @@
 //! The shim's part: it saves the container, and holds it until it is told what to do.
 
-use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Error, Result, bail};
@@ -13,6 +12,7 @@ use super::Subject;
 use crate::args::Checkpoint;
 use crate::connect::Found;
 use crate::outcome::Refused;
+use crate::path::absolute;
 
 /// Until it has answered the shim is at work.
 const NO_LIMIT: Duration = Duration::MAX;
@@ -107,11 +107,4 @@ impl<'s> Dump<'s> {
             Err(error) => Err(self.shim.explain(error)),
         }
     }
-}
-
-/// The path as the shim takes it, which works elsewhere.
-fn absolute(path: &Path) -> Result<String> {
-    let path = std::path::absolute(path)?;
-    let text = path.to_str().map(str::to_owned);
-    text.with_context(|| format!("{} is no UTF-8", path.display()))
 }

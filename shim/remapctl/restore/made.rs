@@ -10,6 +10,7 @@ use super::options;
 use crate::containerd::lease::Lease;
 use crate::containerd::{Containerd, rootfs};
 use crate::interrupt::GivenUp;
+use crate::path::absolute;
 
 /// What there is so far.
 pub(super) struct Made<'c> {
@@ -93,7 +94,7 @@ impl<'c> Made<'c> {
         stdio: &Stdio,
         given_up: &GivenUp,
     ) -> Result<u32> {
-        let images = super::absolute(images)?;
+        let images = absolute(images)?;
         let runtime = &self.wanted.runtime;
         let options = options::with_images(runtime.options.clone(), &images)?;
         let terminal = self.wanted.spec.pointer("/process/terminal");
